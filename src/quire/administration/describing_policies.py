@@ -17,7 +17,7 @@ from quire.administration.policy_documents import (
     PolicyExplanation,
 )
 from quire.catalog.filtering import Filter
-from quire.catalog.views import ProjectView, sourced
+from quire.catalog.views import ProjectView
 from quire.domain.errors import NotFound
 from quire.domain.names import same_version
 from quire.domain.policy import Policy
@@ -81,7 +81,7 @@ def policy_explanation(
 ) -> PolicyExplanation:
     """The decisions about the files of a project; of one release where `version` names it. Raises NotFound."""
     found = []
-    for source, listed in sourced(view.parts):
+    for source, listed in view.sourced():
         if version is None or same_version(listed.file.version, version):
             ruling = NO_RULING if policies is None else policies.ruling(view.name, source, listed)
             found.append(_explained(listed.file, ruling, view, is_upstream=source.needs_awaiting))

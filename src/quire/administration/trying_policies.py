@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from quire.administration.describing_policies import decision_entry
 from quire.administration.policy_documents import Trial, TriedFile
 from quire.catalog.filtering import Filter
-from quire.catalog.views import ProjectView, sourced
+from quire.catalog.views import ProjectView
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name, same_version
 from quire.domain.policy import parse_release
@@ -37,7 +37,7 @@ async def tried(
     files, unknown, checked = list[TriedFile](), list[str](), 0
     for name, versions in wanted.items():
         view, found = await project(name), set[str | None]()
-        for source, listed in sourced(view.parts):
+        for source, listed in view.sourced():
             file = listed.file
             asked = {each for each in versions if each is None or same_version(each, file.version)}
             if not asked:

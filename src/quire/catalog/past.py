@@ -87,10 +87,12 @@ class PastView(ProjectView):
         parts: Sequence[ProjectPart],
         known_by: Sequence[tuple[Index, ReadPast]],
         policies: Filter | None,
+        looked_up: ProjectView,
     ) -> None:
-        """`now`: the project as it is; `known_by`: what was read for it; `policies`: those of the present."""
+        """`now`: the project as it is; `known_by`: what was read for it; `policies`: those of the present;
+        `looked_up`: see `_past_view`."""
         super().__init__(now.name, parts, now.integrity, policies)
-        self.now = ref(now)
+        self.now = ref(looked_up)
         self.known_by = tuple(known_by)
         self._of_now = now.namespaces
         offered = {each.place for each in now.offered.values()}
@@ -219,10 +221,11 @@ class _PastProjects(freshness.Source[PastView]):
     async def _load(self, key: str, known: PastView | None) -> PastView:
         moment, _, name = key.partition(" ")
         index = _there(self._index())
-        now = await index.project(name)
+        looked_up = await index.look_up(name)
         is_right = index.policies is None or known is None or index.policies.is_true(known.held)
-        known = known if is_right and known is not None and known.now() is now else None
-        work = now, moment, index.policies, known
+        known = known if is_right and known is not None and known.now() is looked_up else None
+        now = await index.project(name) if looked_up.is_unread and known is None else looked_up
+        work = now, moment, index.policies, known, looked_up
         if known is None and len(now.files) > _FEW_FILES:
             return await self._in_large(_past_view, *work)
         return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), _past_view, *work)
@@ -235,19 +238,22 @@ def _there(index: ServedIndex | None) -> ServedIndex:
     return index
 
 
-def _past_view(now: ProjectView, moment: str, policies: Filter | None, known: PastView | None) -> PastView:
-    """Blocks. `known`: an earlier view of the past, made of the same present one."""
+def _past_view(
+    now: ProjectView, moment: str, policies: Filter | None, known: PastView | None, looked_up: ProjectView
+) -> PastView:
+    """Blocks. `known`: an earlier view of the past, made of the same present one; `looked_up`: the present one as it
+    stays in memory, perhaps without the files that `now` has, and not later than that."""
     if known is not None and all(is_unchanged(index, read) for index, read in known.known_by):
         return known
     parts, known_by = list[ProjectPart](), list[tuple[Index, ReadPast]]()
-    for source, part in now.parts:
+    for (source, part), (_, files) in zip(now.parts, now.listed, strict=True):
         if isinstance(source, Hosted) and isinstance(part, HostedProject):
             read = read_past(source.index, now.name, moment)
             known_by.append((source.index, read))
             parts.append((source, _hosted_then(part, read, source.index.store)))
         else:
-            parts.append((source, _others_then(part, moment)))
-    return PastView(now, parts, known_by, policies)
+            parts.append((source, _others_then(part, files, moment)))
+    return PastView(now, parts, known_by, policies, looked_up)
 
 
 def _hosted_then(part: HostedProject, read: ReadPast, store: Store) -> PastProject:
@@ -255,9 +261,10 @@ def _hosted_then(part: HostedProject, read: ReadPast, store: Store) -> PastProje
     return PastProject(part, files, read.past.status if part.was_written else None, read.past.status_reason)
 
 
-def _others_then(part: SourceProject, moment: str) -> PastProject:
-    files = [each for each in part.files() if is_before(each.file.uploaded, moment)]
-    return PastProject(part, files, part.status, part.status_reason)
+def _others_then(part: SourceProject, files: Sequence[ListedFile], moment: str) -> PastProject:
+    """`files`: those of the part."""
+    there = [each for each in files if is_before(each.file.uploaded, moment)]
+    return PastProject(part, there, part.status, part.status_reason)
 
 
 class _PastNames(freshness.Source[PastNames]):

@@ -199,7 +199,7 @@ class ServedIndex:
     async def project(self, name: str) -> ProjectView:
         """The project of this normalized name as it is now; see ProjectView.exists. Raises NotFound for a bad name."""
         view = await self.look_up(name)
-        return await self.read(view, ProjectView.complete) if view.is_unread else view
+        return await self.read(view, lambda known: known.complete()) if view.is_unread else view
 
     async def look_up(self, name: str) -> ProjectView:
         """The same, perhaps one whose files are not read yet (`ProjectView.is_unread`)."""
@@ -251,8 +251,7 @@ class ServedIndex:
 
     def own(self, view: ProjectView) -> ProjectView:
         """A project without what indexes behind this one have of it: all that a change of this index concerns."""
-        own = [part for part in view.parts if part[0] in self.own_sources or part[0].needs_awaiting]
-        return ProjectView(view.name, own)
+        return view.of(lambda source: source in self.own_sources or source.needs_awaiting)
 
     async def own_names(self) -> tuple[str, ...]:
         """The names of the projects of this index itself: those of indexes behind it are for their readers."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from quire.catalog.filtering import NOTHING_HELD
 from quire.catalog.sources import ListedFile
-from quire.catalog.views import Pages, ProjectPart, ProjectView
+from quire.catalog.views import Listed, Pages, ProjectPart, ProjectView
 from quire.domain.namespaces import Namespaces
 from quire.render.negotiation import Encoding, MediaType
 from quire.render.packed import PackedPage
@@ -71,6 +71,10 @@ class UnreadView(ProjectView):
     @property
     def every(self) -> dict[str, ListedFile]:  # type: ignore[override]
         return self.complete().every
+
+    @property
+    def listed(self) -> Listed:  # type: ignore[override]
+        return self.complete().listed
 
     def complete(self) -> ProjectView:
         return ProjectView(self.name, self.parts, self.integrity, namespaces=self._namespaces)

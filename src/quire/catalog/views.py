@@ -25,7 +25,7 @@ from typing import ClassVar, Final
 from quire.catalog import freshness
 from quire.catalog.filtering import NOTHING_HELD, Filter, Held
 from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
-from quire.domain.errors import HeldBack, NotFound, StoreError
+from quire.domain.errors import BlobMissing, HeldBack, NotFound, StoreError
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
@@ -48,6 +48,8 @@ _MOST_ROUNDS = 20  # of reading groups that change meanwhile
 NO_NAMES: Final = Reserved(())
 ProjectPart = tuple[AnySource, SourceProject]
 """A source, and what it has of a project."""
+Listed = Sequence[tuple[AnySource, Sequence[ListedFile]]]
+"""The files of each part, in the order of the parts."""
 NamesPart = tuple[AnySource, SourceNames]
 """A source, and its names."""
 
@@ -92,9 +94,15 @@ class ProjectView:
         integrity: str | None = None,
         policies: Filter | None = None,
         namespaces: Namespaces | None = None,
+        *,
+        listed: Listed | None = None,
     ) -> None:
         """`parts`: what each source has; of files with the same name that of the last one is listed. `integrity`: see
-        `ProjectListing.integrity`. `policies`: None where none holds files back. `namespaces`: of the index."""
+        `ProjectListing.integrity`. `policies`: None where none holds files back. `namespaces`: of the index. `listed`:
+        the files of the parts, if they were read already.
+
+        Blocks, and raises as `UnreadView`, where a part is of a large project of another index.
+        """
         self._namespaces = namespaces
         self.name = name
         self.integrity = integrity
@@ -102,13 +110,17 @@ class ProjectView:
         self.pages = Pages()
         self.prepared: dict[object, object] = {}
         """Prepared responses of the fast path; dropped when the project changes."""
-        files = {each.file.filename: each for _, part in parts for each in part.files()}
+        self.listed: Listed = (
+            tuple((source, tuple(part.files())) for source, part in parts) if listed is None else listed
+        )
+        """The files of each part. They are read once: a part may read them from the store, where they are replaced."""
+        files = {each.file.filename: each for _, found in self.listed for each in found}
         self.every: dict[str, ListedFile] = {
             file.filename: files[file.filename] for file in sort_files([each.file for each in files.values()])
         }
         """Every file by filename, sorted; also those that policies hold back, or a quarantined project does not
         offer."""
-        self.held = NOTHING_HELD if policies is None else policies.hold(name, sourced(parts))
+        self.held = NOTHING_HELD if policies is None else policies.hold(name, self.sourced())
         """The decisions of the policies, of this moment."""
         self.files = self.every if not self.held.blocks else _without(self.every, self.held)
         """Every listed file: those that are not held back."""
@@ -149,7 +161,16 @@ class ProjectView:
 
     def all_files(self) -> Iterator[ListedFile]:
         """Every file of every source, also those that another one of the same name hides."""
-        return (each for _, part in self.parts for each in part.files())
+        return (each for _, found in self.listed for each in found)
+
+    def sourced(self) -> Collection[tuple[AnySource, ListedFile]]:
+        """The file of each name, also one that is held back, with its source."""
+        return {each.file.filename: (source, each) for source, found in self.listed for each in found}.values()
+
+    def of(self, is_wanted: Callable[[AnySource], bool]) -> ProjectView:
+        """The project as some of its sources have it."""
+        parts = [part for part in self.parts if is_wanted(part[0])]
+        return ProjectView(self.name, parts, listed=tuple(each for each in self.listed if is_wanted(each[0])))
 
     @property
     def offered(self) -> dict[str, ListedFile]:
@@ -250,11 +271,6 @@ class NamesView:
     def rendered(self, media_type: MediaType) -> Page | None:
         """The result of `page` if it is rendered already; else None."""
         return self.pages.known(media_type)
-
-
-def sourced(parts: Sequence[ProjectPart]) -> Collection[tuple[AnySource, ListedFile]]:
-    """The file of each name that is listed, with its source."""
-    return {each.file.filename: (source, each) for source, part in parts for each in part.files()}.values()
 
 
 def _without(files: Mapping[str, ListedFile], held: Held) -> dict[str, ListedFile]:
@@ -412,17 +428,22 @@ class Projects(freshness.Source[ProjectView]):
     ) -> ProjectView:
         """`last`: the last of the groups, with all of its sources."""
         before = dict(known.parts) if known is not None else {}
-        parts = list[ProjectPart]()  # those of other servers first: of files with the same name the last one is listed
-        for source in last:
-            if source.needs_awaiting:
-                parts.append((source, await source.project(key, before.get(source))))
-            else:
-                parts.append((source, groups[-1][source]))
-        parts += [part for found in groups[:-1] for part in found.items()]
-        if self._policies is None or self._executor is None:
-            return self._view(key, known, parts)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor(), self._view, key, known, parts)
+        for _ in range(_MOST_ROUNDS):
+            parts = list[ProjectPart]()  # of other servers first: of files with the same name the last one is listed
+            for source in last:
+                if source.needs_awaiting:
+                    parts.append((source, await source.project(key, before.get(source))))
+                else:
+                    parts.append((source, groups[-1][source]))
+            parts += [part for found in groups[:-1] for part in found.items()]
+            try:
+                if self._policies is None or self._executor is None:
+                    return self._view(key, known, parts)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._executor(), self._view, key, known, parts)
+            except BlobMissing:  # a page of another server was replaced since its record was read
+                before = {}
+        raise StoreError(f"The project {key} changes faster than it can be read; repeat.")
 
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
         if known is not None and _is_same(parts, known.parts) and self._is_true(known):

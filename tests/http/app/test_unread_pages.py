@@ -16,8 +16,11 @@ import httpx
 import pytest
 import zstandard
 
+from quire.access.records import AccessRecords
 from quire.domain.reserved import MIRROR
 from quire.http.fast.fast_path import ASGIHeaders, FastPath
+from quire.index.audit.entries import Origin
+from quire.operations import defining
 from quire.upstream.renderings import Renderings
 from tests.asking import BUCKET_IN_MEMORY
 from tests.http.app.test_upstreams import JSON, Workers, asked
@@ -259,6 +262,37 @@ def test_a_page_that_is_lost_is_asked_for_again(where: str, other: FakeIndex) ->
                 assert answer.status_code == 200
                 assert all(name.encode() in body for name in files)
             assert asked(other, "big") == 2
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("has_policy", [False, True])
+@pytest.mark.parametrize(
+    "path",
+    ["/simple/big/", "/@2020-01-01/simple/big/", "/-/api/v1/indexes/-/policy/explain?project=big", "/big/json"],
+)
+def test_a_page_that_another_worker_has_replaced_is_read_again(
+    tmp_path: Path, other: FakeIndex, path: str, has_policy: bool
+) -> None:
+    """Wherever the files of a project are needed, also where a policy looks at each of them; by a worker that has the
+    page in memory, and by one that has not."""
+
+    async def main() -> None:
+        offer(other)
+        workers = Workers(str(tmp_path))
+        try:
+            await workers.define("main", {"upstream": {"url": other.url}})
+            if has_policy:
+                access = AccessRecords(workers.store)
+                defining.set_policy(access, "main", {"deny": ("other",)}, default="main", origin=Origin())
+            assert (await workers.clients[0].get("/simple/big/", headers=JSON)).status_code == 200
+            for blob in list(workers.store.blobs.list(MIRROR)):
+                workers.store.blobs.remove(blob.key)
+            for client in reversed(workers.clients):
+                answer = await client.get(path, headers=JSON)
+                assert answer.status_code == 200, answer.text
         finally:
             await workers.close()
 

@@ -92,11 +92,11 @@ async def release(request: Request) -> Response:
 def etag_of(view: ProjectView) -> str:
     """A strong validator of all that a view has: of its record, and of the files of other sources."""
     digest = hashlib.sha256()
-    for _, part in view.parts:
+    for (_, part), (_, files) in zip(view.parts, view.listed, strict=True):
         if isinstance(part, HostedProject):
             digest.update(f"record {part.record.tag}\n".encode())
         else:
-            digest.update("".join(f"file {each.place} {each.file.sha256}\n" for each in part.files()).encode())
+            digest.update("".join(f"file {each.place} {each.file.sha256}\n" for each in files).encode())
     for filename, decision in view.held.decisions.items():
         digest.update(f"held {filename} {decision.effect}\n".encode())
     return f'"{digest.hexdigest()[:32]}"'
