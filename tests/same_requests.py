@@ -125,6 +125,7 @@ ROWS: tuple[Row, ...] = (
     *_both(f"/@2020-01-01{_PAGE}", 200, {"vary": "Accept, Accept-Encoding", "cache-control": "no-cache"}),
     Row("moment with escaped colons", request(f"GET /@2020-01-01T10%3A00%3A00%2B01%3A00{_PAGE}"), 200),
     Row("moment of the future", request("GET /@2999-01-01/simple/"), 400, "name a moment of the past"),
+    Row("moment before an index", request("GET /@2020-01-01/team/simple/"), 404, "/team/@2020-01-01/simple/"),
     Row("POST to a moment", request("POST /@2020-01-01/", "Content-Length: 0"), 405, "takes no uploads"),
     *_both("/packages/", 200),
     *_both(f"/pypi/{PROJECT}/json", 200, {"content-type": "application/json"}),

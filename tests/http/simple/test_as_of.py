@@ -23,6 +23,7 @@ from quire.index.index import Index
 from quire.store.opening import open_store
 from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, post, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
 from tests.upstreams import FakeIndex, serving_index
 
 FRESH = {"accept": JSON_V1, "connection": "close"}
@@ -90,7 +91,7 @@ class Rig:
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("as-of")
     with serving_index() as upstream:
-        flags = (*OPEN, "--workers", 2, "--upstream", upstream.url, "--overwrite")
+        flags = (*OPEN, "--workers", 2, "--upstream", upstream.url, "--overwrite", "-v")
         with serve(folder, *flags, NO_PROXY="*") as site:
             rig = Rig(site, upstream)
             rig.define("front", IndexDefinition(behind=("main",)))
@@ -208,6 +209,9 @@ def test_a_file_that_is_held_back_now_is_not_offered_as_of_yesterday(rig: Rig) -
     assert rig.versions("held", there) == rig.versions("held", there, "/front") == []
     answer = rig.site.client.get(deleted)
     assert (answer.status_code, "malware" in answer.text) == (403, True)
+    until(
+        lambda: f"file held back index=main path={deleted.path.partition('/packages/')[2]}" in rig.site.served.output()
+    )
     rig.decide(not_deny=("held",), min_age=0)
     assert rig.versions("held", there, "/front") == ["1.0", "2.0"]
     assert rig.site.client.get(deleted).status_code == 200
@@ -278,6 +282,27 @@ def test_addresses(rig: Rig, at: str) -> None:
     for path, location in (("spelt", "spelt/"), ("Spelt/", "../spelt/"), ("", "simple/")):
         answer = rig.site.client.get(f"{at}/@{moment}/simple/{path}" if path else f"{at}/@{moment}/simple")
         assert (answer.status_code, answer.headers["location"]) == (301, location)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/@2026-01-01/front/simple/", "comes before the moment: /front/@2026-01-01/simple/"),
+        ("/@2026-01-01/front/simple/acme/", "/front/@2026-01-01/simple/acme/"),
+        ("/@2026-01-01/front/", "/front/@2026-01-01/simple/"),
+        ("/@2026-01-01/nothing/simple/", "/nothing/@2026-01-01/simple/"),
+        ("/@2026-01-01/", "are at /@2026-01-01/simple/"),
+        ("/front/@2026-01-01/", "are at /front/@2026-01-01/simple/"),
+        ("/front/@2026-01-01/main/simple/", "are at /front/@2026-01-01/simple/"),
+        ("/@2026-01-01/a/b/c", "are at /@2026-01-01/simple/"),
+        ("/@2026-01-01/front/simple/%1b%3Cx", "/front/@2026-01-01/simple/%1B%3Cx"),
+    ],
+)
+def test_other_addresses_name_the_right_one(rig: Rig, path: str, named: str) -> None:
+    """Such as those of the other order; whether there is such an index is not said."""
+    answer = rig.site.client.get(path)
+    assert (answer.status_code, answer.text.count("\n")) == (404, 1)
+    assert named in answer.text
 
 
 @pytest.mark.parametrize("moment", ["2999-01-01", "yesterday", "2026-13-01", "2026-11-01T10:00:00", "%00", "x" * 3000])

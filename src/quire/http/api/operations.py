@@ -259,6 +259,7 @@ PAST: Final = replace(
 PAST_FILE: Final = _at_a_moment(DOWNLOAD, "A file that was listed at a moment and is not any more")
 PAST_SLASH: Final = replace(ADD_SLASH, parameters=(_MOMENT,))
 PAST_PROJECT_SLASH: Final = replace(ADD_SLASH_TO_PROJECT, parameters=(_MOMENT, _NAME))
+PAST_ELSEWHERE: Final = Operation("Nothing: the sentence names the address", {}, (404,), (_MOMENT, _PATH))
 PAST_REFUSED: Final = Operation("Refused: the past takes no uploads", {}, (405,), (_MOMENT, _PATH))
 HEALTH: Final = Operation("Whether this worker answers", {200: content("text/plain")})
 READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))

@@ -169,6 +169,7 @@ _OF_THE_PAST: Final = (
     Endpoint(
         "GET", f"{_PAST}/packages/{{path:path}}", "simple.as_of:download", Right.DOWNLOAD, "file", about.PAST_FILE
     ),
+    Endpoint("GET", f"{_PAST}/{{path:path}}", "simple.as_of:elsewhere", None, OTHER, about.PAST_ELSEWHERE),
     Endpoint("POST", f"{_PAST}/{{path:path}}", "simple.as_of:refuse", None, "upload", about.PAST_REFUSED),
 )
 _ROOT: Final = (

@@ -32,3 +32,10 @@ async def refuse(request: Request) -> Response:
     from quire.http.simple import past  # noqa: PLC0415 - as said
 
     return await past.refuse(request)
+
+
+async def elsewhere(request: Request) -> Response:
+    """GET of any other address below /@MOMENT/."""
+    from quire.http.simple import past  # noqa: PLC0415 - as said
+
+    return await past.elsewhere(request)

@@ -60,11 +60,9 @@ async def download(request: Request) -> Response:
     try:
         target = await _find(index, path)
     except HeldBack as error:
-        log.info("file held back", index=index.name, path=path[:300], reason=str(error), request=_id(request))
+        log_held_back(request, index, error)
         raise
-    if target.warning is not None:
-        sentence = target.warning.sentence
-        log.warning("file with a warning served", index=index.name, path=path, reason=sentence, request=_id(request))
+    log_warning(request, index, target.warning)
     try:
         content = await index.open(target.listed, target.companion)
     except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
@@ -134,8 +132,18 @@ async def _find(index: ServedIndex, path: str) -> Target:
     raise NotFound(f"The file {filename[:200]} does not exist.")
 
 
-def _id(request: Request) -> str:
-    return context_of(request.scope).request_id
+def log_held_back(request: Request, index: ServedIndex, error: HeldBack) -> None:
+    """A line on a download that a policy has refused."""
+    path, identity = request.path_params["path"], context_of(request.scope).request_id
+    log.info("file held back", index=index.name, path=path[:300], reason=str(error), request=identity)
+
+
+def log_warning(request: Request, index: ServedIndex, warning: Decision | None) -> None:
+    """A line on a download of which a policy warns, if one does."""
+    if warning is not None:
+        path, identity = request.path_params["path"], context_of(request.scope).request_id
+        reason = warning.sentence
+        log.warning("file with a warning served", index=index.name, path=path[:300], reason=reason, request=identity)
 
 
 async def _listed(

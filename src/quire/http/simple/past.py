@@ -6,23 +6,28 @@ becomes less. No client is ever sent on to another index from here, which would 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.catalog.past import key_of
-from quire.domain.errors import BlobMissing, NotFound
+from quire.domain.errors import BlobMissing, HeldBack, NotFound
 from quire.domain.moments import parse_moment
 from quire.domain.names import is_normalized
 from quire.http.app.problems import HttpError
 from quire.http.app.worker import index_of, worker_of
-from quire.http.simple.files import Target, file_response, split_companion
+from quire.http.simple.files import Target, file_response, log_held_back, log_warning, split_companion
 from quire.http.simple.pages import moved, negotiated, normalized, page_response
 from quire.render.simple import Page
 
 _MOST_LISTS = 4
 """At once. Each reads every project, and clients choose the moments: other large pages must not wait behind them."""
+_INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+_MOST_SHOWN = 200
+"""Of the parts of an address that a sentence names."""
 _FEW = 200  # files or names, which are rendered faster than they are handed to a thread
 
 
@@ -81,15 +86,33 @@ async def download(request: Request) -> Response:
     known = view.every.get(filename)
     if known is None or f"{known.place}{companion}" != f"{name}/{rest}":
         raise missing
-    listed = view.offers(filename)
+    try:
+        listed = view.offers(filename)
+    except HeldBack as error:
+        log_held_back(request, index, error)
+        raise
     if listed is None:
         raise missing
+    log_warning(request, index, view.held.decisions.get(filename))
     try:
         content = await index.open(listed, companion)
     except BlobMissing as error:  # the trash was emptied since
         raise missing from error
     # A file of the trash goes with it: no cache keeps it under this address.
     return file_response(request, Target(listed, companion, is_at_its_place=False), content)
+
+
+async def elsewhere(request: Request) -> Response:
+    """GET of any other address below /@MOMENT/. Raises NotFound, which names the address that was meant.
+
+    Whether there is such an index is not said: the client may have no right to know."""
+    shown = {name: quote(text[:_MOST_SHOWN], safe="/@:+") for name, text in request.path_params.items()}
+    base, at = worker_of(request).settings.server_base_url, f"@{shown['moment']}"
+    name, _, rest = shown["path"].partition("/")
+    if "index" not in shown and _INDEX.fullmatch(name) and f"{rest}/".startswith(("simple/", "packages/", "/")):
+        raise NotFound(f"The name of an index comes before the moment: {base}/{name}/{at}/{rest or 'simple/'}")
+    index = f"/{shown['index']}" if "index" in shown else ""
+    raise NotFound(f"There is nothing at this address; the projects of that moment are at {base}{index}/{at}/simple/")
 
 
 async def refuse(request: Request) -> Response:
