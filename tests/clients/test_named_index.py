@@ -134,21 +134,66 @@ def test_pdm(team: Team, sandbox: Sandbox) -> None:
     assert ok(sandbox.run(user / ".venv/bin/python", "-c", "import base; print(base.VERSION)")).strip() == "1.0"
 
 
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A server on which clients without a login may read `free`, and `team` but for the index behind it."""
+    folder = tmp_path_factory.mktemp("private")
+    flags = ("-a", "list,download,update", "-P", password_file(folder, **LOGIN), "--disable-fallback")
+    with serve(folder, *flags) as site:
+        for words in (
+            ("index", "create", "team", "--behind", "main"),
+            ("index", "create", "free"),
+            ("access", "init", "--admin", "user:ann", "-a", "list,download,update"),
+            ("grant", "anonymous", "read", "--index", "team"),
+            ("grant", "anonymous", "read", "--index", "free"),
+        ):
+            done = run_quire(*words, "-d", site.root, cwd=folder)
+            assert done.returncode == 0, done.stderr
+        yield Team(site)
+
+
 @pytest.mark.parametrize("tool", ["github", "gitlab"])
 def test_ci(team: Team, tool: str) -> None:
     """The jobs are YAML, with the addresses of the index and the login from secrets."""
     snippet = team.snippet(tool)
     job = yaml.safe_load(snippet)
-    variables = job["env"] if tool == "github" else job["test"]["variables"]
+    variables = job["env" if tool == "github" else "variables"]  # of all steps: to build takes packages, too
     assert variables["UV_INDEX"] == f"team={team.site.base}team/simple/"
     assert {"UV_INDEX_TEAM_USERNAME", "UV_INDEX_TEAM_PASSWORD"} < variables.keys()
     assert f"--publish-url {team.site.base}team/" in snippet
 
 
+@pytest.mark.parametrize("tool", ["uv", "pip", "poetry", "pdm", "github", "gitlab"])
+def test_an_open_index_before_a_private_one_needs_a_login(private: Team, tool: str) -> None:
+    """To read it takes the right on both; of an index with nothing private behind it the lines have no login."""
+    words = {"uv": "_PASSWORD=", "pip": "netrc", "poetry": "_PASSWORD=", "pdm": "INDEX_PASSWORD"}.get(
+        tool, "UV_INDEX_TEAM_PASSWORD: $"
+    )
+    assert words in private.snippet(tool)
+    done = run_quire("config-snippet", "free", "--for", tool, "--url", private.site.base, cwd=private.site.root)
+    assert done.returncode == 0, done.stderr
+    assert words.replace("TEAM", "FREE") not in done.stdout
+
+
+def test_lists_without_a_login(team: Team, private: Team) -> None:
+    """A list of indexes that is empty, and an index that is not in it, say that one is needed, and how to give it."""
+    words = (("index", "list"), ("index", "show", "main"), ("config-snippet", "main", "--for", "uv"))
+    for site, said, tried in (
+        (team, "shows no index without a login", words),
+        (private, "There is no index", words[1:]),
+    ):
+        for each in tried:
+            done = run_quire(*each, "--url", site.site.base, cwd=site.site.root)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert said in done.stderr
+            assert "without a login. Set QUIRE_TOKEN" in done.stderr
+
+
 def test_refusals(team: Team) -> None:
     """An unknown index, an unknown tool, no address: one sentence each."""
+    login = team.site.base.replace("//", f"//{'ann'}:{LOGIN['ann']}@", 1)
     for words, sentence in (
-        (("nothing", "--for", "uv", "--url", team.site.base), "There is no index 'nothing'"),
+        (("nothing", "--for", "uv", "--url", login), "There is no index 'nothing'."),
         (("team", "--for", "cargo", "--url", team.site.base), "invalid choice"),
         (("team", "--for", "uv", "--as-of", "soon", "--url", team.site.base), "'soon' is no moment"),
         (("team", "--for", "uv"), "Name the address that developers use with --url"),

@@ -516,7 +516,8 @@ def test_directories_that_cannot_be_used(quire: Quire, tmp_path: Path) -> None:
     """Missing, without a store, not a store, a newer layout: one sentence and exit code 2; nothing is made."""
     assert "No such file or directory" in quire.error("ls", code=2)
     (tmp_path / "root").mkdir()
-    assert "There is no store" in quire.error("check", code=2)
+    assert "There is no store" in (said := quire.error("check", code=2))
+    assert "A server makes one when it is started there" in said
     assert "There is no store" in quire.error("gc", code=2)
     assert "does not exist" in quire.error("yank", "alpha", "1.0")
     assert list((tmp_path / "root").iterdir()) == []
@@ -658,12 +659,16 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     assert "no upstream" in error("set", "main", "--no-upstream", "https://a.test/simple")
     assert "max-age" in error("set", "main", "--upstream", "https://a.test/", "--upstream-max-age", "-1")
     assert "Upstream" not in show("main")
-    for changes in (
-        ("set", "main", "--upstream", "https://a.test/simple", "--upstream-only", "Torch_*,triton"),
-        ("set", "main", "--upstream", "https://b.test/simple", "--upstream-hosts", "files.b.test", "--upstream-first"),
-        ("create", "team", "--upstream", "https://b.test/simple/"),
-    ):
-        quire("index", *changes, "-d", "root", directory=None)
+    told = [
+        "a server's settings" in quire("index", *changes, "-d", "root", directory=None)[0]
+        for changes in (
+            ("set", "main", "--upstream", "https://a.test/simple", "--upstream-only", "Torch_*,triton"),
+            *[("set", "main", "--upstream", "https://b.test/simple", "--upstream-hosts", "files.b.test")] * 2,
+            ("set", "main", "--upstream", "https://b.test/simple", "--upstream-first"),
+            ("create", "team", "--upstream", "https://b.test/simple/"),
+        )
+    ]
+    assert told == [True, False, False, False, False], "the first one ends what the settings of a server say"
     lines = show("main").splitlines()
     assert "https://b.test/simple/, files on files.b.test; pages for 600 s" in lines[-2]
     assert "https://a.test/simple/, for torch-*, triton;" in lines[-1]
@@ -685,6 +690,8 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     quire("index", "set", "main", "--no-upstream", "https://b.test/simple", "-d", "root", directory=None)
     assert "b.test" not in show("main")
     assert "b.test" in show("team")
+    last = quire("index", "set", "main", "--no-upstream", "https://a.test/simple", "-d", "root", directory=None)[0]
+    assert "the --upstream of a server's settings counts again" in last
     logged = quire("log", "--access")[0]
     assert "index main: upstream url https://a.test/simple, only torch-* triton" in logged
     assert "index main: merge alpha" in logged

@@ -330,7 +330,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert AccessRecords(open_store(str(store))).read().state.document.indexes == {}
     assert "Applied 7 differences" in quire("apply", file, *place)
     assert quire("apply", file, "--check", *place) == "Nothing to do: the store is as the file declares it.\n"
-    assert quire("log", "--access", *place).count("\tapply\t") == 1
+    (line,) = [each for each in quire("log", "--access", *place).splitlines() if "\tapply\t" in each]
+    assert line.endswith(
+        '\t4 differences of main, team: main: quota = "1G", in the store "none"; main: namespaces = '
+        '[{name = "acme", owners = ["group:ops"], exempt = ["main/acme-old"]}], in the store []; team: to be made; '
+        "and 1 more"
+    ), line
+    assert len(quire("log", "--action", "apply", *place).splitlines()) == 1
     assert json.loads(quire("namespace", "show", "acme", "--json", *place))["exempt"] == ["main/acme-old"]
     exported = quire("apply", "--export", *place)
     assert tomllib.loads(exported)["indexes"]["team"] == {"behind": ["main"]}
@@ -457,6 +463,22 @@ def test_a_server_reports_differences(tmp_path: Path, monkeypatch: pytest.Monkey
     told = "The store is not as declared: 1 difference; 'quire apply FILE --check' shows them."
     assert [*sentences, watch.sentence] == [None, told, None, told]
     assert said == ["store is not as declared", "store is as declared", "store is not as declared"]
+
+
+@pytest.mark.parametrize(
+    ("text", "circle"),
+    [
+        ('[indexes.a]\nbehind = ["b"]\n[indexes.b]\nbehind = ["a"]\n', "a, b, a"),
+        ('[indexes.a]\nbehind = ["a"]\n', "a, a"),
+        ('[indexes.main]\nbehind = ["old"]\n', "main, old, main"),
+        ('[indexes.x]\nbehind = ["c"]\n[indexes.b]\nbehind = ["c"]\n[indexes.c]\nbehind = ["b"]\n', "b, c, b"),
+    ],
+)
+def test_a_circle_is_named(text: str, circle: str) -> None:
+    """All of it, also where one of its indexes is in the store."""
+    document = after('[indexes.old]\nbehind = ["main"]\n')
+    with pytest.raises(InvalidRequest, match=rf"in a circle \({circle}\)"):
+        after(text, document)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,10 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
         return document
     if name == default or name in document.indexes:
         raise InvalidRequest(f"There is an index {name!r} already; 'quire index set' changes its settings.")
-    if not _NAME.fullmatch(name) or is_trash(name) or name in STORE_WIDE:
+    if name in RESERVED or name in STORE_WIDE:
+        what = "the beginning of other addresses of the server" if name in RESERVED else "a part of every store"
+        raise InvalidRequest(f"{name!r} is {what}, so no index has this name; choose another one.")
+    if not _NAME.fullmatch(name) or is_trash(name):
         raise InvalidRequest(
             f"{name[:_MOST_TEXT]!r} is no name of an index; use up to 100 lower-case letters, digits, '-' and '_'."
         )
@@ -53,8 +56,6 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
         _check_stage(document, definition, default)
     elif definition.expires is not None:
         raise InvalidRequest("expires is for a stage: say which index it is in front of, too.")
-    if name in RESERVED:
-        raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
     _check_behind(document, name, definition, default)
     _check_merged(document, name, DEFAULT, definition)
     return with_fields(document, indexes={**document.indexes, name: definition})

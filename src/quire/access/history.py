@@ -16,9 +16,11 @@ ACCESS_ACTIONS: Final = (
     *("index-create", "index-set", "index-delete", "policy-set"),
     *("publishing-session-create", "publishing-session-extend"),
     *("webhook-add", "webhook-remove", "webhook-rotate", "webhook-resume", "webhook-disable"),
-    *("osv-update", "osv-remove"),
+    *("osv-update", "osv-remove", "apply"),
 )
 """The kinds of changes that commands and requests make."""
+_MOST_SHOWN: Final = 3
+"""Differences of one `quire apply` in a line; the entry has more of them."""
 
 
 def concerns(entry: Entry, index: str, project: str | None) -> bool:
@@ -72,7 +74,13 @@ def _publishers(entry: Entry) -> list[str]:
 def _settings(entry: Entry) -> Iterator[str]:
     """The settings of an index that were changed."""
     changed = entry.get("set")
-    if isinstance(changed, dict) and changed:
+    if entry.get("action") == "apply":
+        words = _texts(changed)
+        number = int(entry.get("differences", len(words)))
+        shown = "; ".join(words[:_MOST_SHOWN]) + (f"; and {number - _MOST_SHOWN} more" if number > _MOST_SHOWN else "")
+        of = f" of {', '.join(_texts(entry.get('indexes')))}" if entry.get("indexes") else ""
+        yield f"{number} difference{'s' * (number != 1)}{of}: {shown}"
+    elif isinstance(changed, dict) and changed:
         words = ", ".join(f"{field.replace('_', ' ')} {_value(value)}" for field, value in changed.items())
         yield f"index {entry.get('index')}: {words}"
     elif _defines(entry):

@@ -225,7 +225,7 @@ class Client:
                 "version."
             )
         if answer.status == 401:
-            raise UpstreamError(f"{sentence} {self._advice()}")
+            raise UpstreamError(f"{sentence} {self.advice()}")
         kind = _ERRORS.get(answer.status, errors.StoreError if answer.status >= 500 else errors.QuireError)
         raise kind(sentence)
 
@@ -233,7 +233,13 @@ class Client:
         """For the answer of a server that may expect TLS: it says nothing, or in a protocol that is not HTTP."""
         return "; a server with TLS needs https://" if self.url.startswith("http:") else ""
 
-    def _advice(self) -> str:
+    @property
+    def has_login(self) -> bool:
+        """Whether a login was sent last."""
+        return self._login is not None
+
+    def advice(self) -> str:
+        """A sentence on the login: where it is from, or how to give one."""
         if self._login is not None:
             return f"The login is from {self._login.source}."
         return "Set QUIRE_TOKEN, or have a netrc file or the command keyring with a login for this server."

@@ -115,7 +115,22 @@ class Remote:
         return f"{self._client.url}/"
 
     def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
+        """See `Administration`. Raises UpstreamError where the server shows none: it has one at its root."""
+        found = self.readable_indexes()
+        if not found:
+            asked = "to this login" if self._client.has_login else "without a login"
+            raise UpstreamError(f"The server {self.url} shows no index {asked}. {self._client.advice()}")
+        return found
+
+    def readable_indexes(self) -> list[IndexEntry]:
+        """The indexes that this login, or none, may read; perhaps none."""
         return self._client.get(IndexList, "indexes").indexes
+
+    @property
+    def of_readable(self) -> str:
+        if self._client.has_login:
+            return ""
+        return f", or it cannot be read without a login. {self._client.advice()}".rstrip(".")
 
     def create_index(self, body: NewIndexBody) -> IndexChange:
         return self._client.post(IndexChange, body, "indexes")

@@ -183,7 +183,10 @@ def open_store(
     is_needed = required or not (is_directory(settings.root) or create or settings.drop_in_roots)
     if is_needed and not index.store.exists:
         carrier = "directory that carries it" if is_directory(settings.root) else "bucket and the prefix of a store"
-        raise ConfigurationError(f"There is no store in {index.store.place}; name the {carrier} with -d.")
+        raise ConfigurationError(
+            f"There is no store in {index.store.place}; name the {carrier} with -d. A server makes one when it is "
+            f"started there (quire serve), and so does 'quire import'."
+        )
     if arguments.index is not None and names_own_index and getattr(arguments, "command", None) not in _ABOUT_RIGHTS:
         check_index(index.store, index.name, default_index(arguments))
     return Opened(settings, index, settings.index if arguments.index is None else default_index(arguments))

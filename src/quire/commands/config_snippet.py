@@ -54,17 +54,20 @@ def run(arguments: argparse.Namespace) -> int:
     found = {each.name: each for each in remote.indexes()}
     entry = found.get(arguments.name)
     if entry is None:
-        raise NotFound(f"There is no index {plain(arguments.name)!r}{did_you_mean(arguments.name, found)}.")
+        known = remote.of_readable or did_you_mean(arguments.name, found)
+        raise NotFound(f"There is no index {plain(arguments.name)!r}{known}.")
     definitions = {
         each.name: IndexDefinition(behind=tuple(each.behind), in_front_of=each.in_front_of) for each in found.values()
     }
     names = (entry.name, *chain(definitions, entry.name))
     unknown = Remote(remote.url, None, {"NETRC": os.devnull})  # without a login, as an unknown client
+    # To read an index takes the right on each that is behind it.
+    is_open = {each.name for each in unknown.readable_indexes()}.issuperset(names)
     facts = Facts(
         name=entry.name,
         url=remote.url if entry.is_default else f"{remote.url}{entry.name}/",
         has_uploads=entry.uploads and not entry.read_only and arguments.as_of is None,
-        needs_login=entry.name not in {each.name for each in unknown.indexes()},
+        needs_login=not is_open,
         is_only=arguments.only or any(found[each].upstreams for each in names if each in found),
         as_of=arguments.as_of,
     )

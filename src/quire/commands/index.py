@@ -11,6 +11,7 @@ bool; of delete {"index": str, "deleted_files": int}.
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import msgspec
@@ -29,6 +30,13 @@ from quire.domain.sizes import as_setting, in_words
 _NONE = "none"
 _SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota", "behind")
 _UPSTREAM_SETTINGS = ("only", "hosts", "max_age", "max_stale", "first")
+
+
+_SETTINGS_DO_NOT_COUNT = (
+    "From now on its definition alone says which upstreams it has: the --upstream of a server's settings does not "
+    "count any more. Where a server has one, add it here, too."
+)
+_SETTINGS_COUNT = "Its definition has no upstream any more: the --upstream of a server's settings counts again."
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -202,7 +210,8 @@ def _list(arguments: argparse.Namespace, administration: Administration) -> None
 def _show(arguments: argparse.Namespace, administration: Administration) -> None:
     found = {each.name: each for each in administration.indexes(used_of=arguments.name)}
     if arguments.name not in found:
-        raise NotFound(f"There is no index {plain(arguments.name)!r}{did_you_mean(arguments.name, found)}.")
+        known = administration.of_readable or did_you_mean(arguments.name, found)
+        raise NotFound(f"There is no index {plain(arguments.name)!r}{known}.")
     entry = found[arguments.name]
     if arguments.json:
         print_json({**_document(entry), "used": entry.used})
@@ -247,6 +256,8 @@ def _set(arguments: argparse.Namespace, administration: Administration) -> None:
     settings = _settings(arguments)
     if not settings:
         raise InvalidRequest("Name a setting, such as --quota or --no-uploads; see 'quire index set --help'.")
+    is_about_upstreams = settings.keys() & {"upstream", "remove_upstream"}
+    before = _upstreams(arguments.name, administration) if is_about_upstreams else None
     done = administration.set_index(arguments.name, IndexBody(**settings))
     if arguments.json:
         print_json({**_document(done.index), "changed": done.changed})
@@ -254,6 +265,13 @@ def _set(arguments: argparse.Namespace, administration: Administration) -> None:
         print(f"The index {plain(arguments.name)} has these settings from now on, on every server.")
     else:
         print("Nothing to do: the index has these settings.")
+    if before is not None and done.index.is_default and bool(before) is not bool(done.index.upstreams):
+        print(_SETTINGS_COUNT if before else _SETTINGS_DO_NOT_COUNT, file=sys.stderr if arguments.json else sys.stdout)
+
+
+def _upstreams(name: str, administration: Administration) -> list[UpstreamEntry] | None:
+    """Those of an index now; None where it is not there, or may not be seen."""
+    return next((each.upstreams for each in administration.indexes() if each.name == name), None)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

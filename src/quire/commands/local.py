@@ -153,6 +153,10 @@ class Local:
             used[used_of] = count_bytes(Index(self._opened.store, used_of))
         return index_entries(state, default, read_only=not self._opened.store.writable, used=used)
 
+    @property
+    def of_readable(self) -> str:
+        return ""
+
     def create_index(self, body: NewIndexBody) -> IndexChange:
         default, changes = self._opened.root, settings_of(body)
         definition, changed = defining.create_index(

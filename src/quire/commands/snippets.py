@@ -124,15 +124,15 @@ def _github(facts: Facts) -> str:
 
 def _gitlab(facts: Facts) -> str:
     variable = f"UV_INDEX_{facts.variable}"
-    lines = ["# .gitlab-ci.yml, with the login in the masked variables QUIRE_USER and QUIRE_PASSWORD", "test:"]
-    lines += ["  image: ghcr.io/astral-sh/uv:python3.13-trixie-slim", "  variables:"]
-    lines.append(f"    {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
+    lines = ["# .gitlab-ci.yml, with the login in the masked variables QUIRE_USER and QUIRE_PASSWORD", "variables:"]
+    lines.append(f"  {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
     if facts.needs_login:
-        lines += [f"    {variable}_USERNAME: $QUIRE_USER", f"    {variable}_PASSWORD: $QUIRE_PASSWORD"]
-    lines += ["  script:", "    - uv sync"]
+        lines += [f"  {variable}_USERNAME: $QUIRE_USER", f"  {variable}_PASSWORD: $QUIRE_PASSWORD"]
+    image = "  image: ghcr.io/astral-sh/uv:python3.13-trixie-slim"
+    lines += ["", "test:", image, "  script:", "    - uv sync"]
     if facts.has_uploads:
         lines += [
-            *("", "publish:", "  image: ghcr.io/astral-sh/uv:python3.13-trixie-slim"),
+            *("", "publish:", image),
             *("  rules:", "    - if: $CI_COMMIT_TAG", "  variables:"),
             *("    UV_PUBLISH_USERNAME: $QUIRE_USER", "    UV_PUBLISH_PASSWORD: $QUIRE_PASSWORD", "  script:"),
             *("    - uv build", f"    - uv publish --trusted-publishing never --publish-url {facts.url}"),

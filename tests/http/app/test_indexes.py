@@ -207,7 +207,8 @@ def test_upstreams_over_the_api(rig: Rig) -> None:
         ("-", "no name of an index"),
         ("_", "no name of an index"),
         ("", "no name of an index"),
-        ("access", "no name of an index"),
+        ("access", "'access' is a part of every store"),
+        ("mirror", "'mirror' is a part of every store"),
         ("x" * 101, "no name of an index"),
     ],
 )

@@ -32,6 +32,7 @@ from quire.operations.declaring.writing import POLICY, file_settings
 from quire.operations.defining import existing_below, projects_with_files, put_back_with_files
 
 _LOGGED: Final = 100
+_MOST_NAMED: Final = 20
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -89,6 +90,7 @@ def applied(
         name: _wanted(document, name, fields, prune=prune, existing=existing, at=at, by=by)
         for name, fields in named.items()
     }
+    _check_circle({**document.indexes, **wanted}, wanted)
     after = document
     for name, definition in wanted.items():  # the order of indexes can be turned round: each is alone meanwhile
         if name in after.indexes and after.indexes[name].behind != definition.behind:
@@ -100,6 +102,24 @@ def applied(
     if after.indexes == document.indexes:
         after = document
     return with_rights(after, declared.grants, declared.groups, prune=prune, at=at, by=by)
+
+
+def _check_circle(definitions: Mapping[str, IndexDefinition], declared: Iterable[str]) -> None:
+    """Raises InvalidRequest that names the indexes of a circle, of which each is behind the one before."""
+    for name in declared:
+        before, left = dict[str, str](), [name]
+        while left:
+            front = left.pop()
+            for each in definitions.get(front, DEFAULT).behind:
+                if each == name:
+                    path = [front]
+                    while path[-1] != name:
+                        path.append(before[path[-1]])
+                    shown = ", ".join((*reversed(path[:_MOST_NAMED]), name))
+                    raise InvalidRequest(f"{INDEXES}.{name}: indexes are behind each other in a circle ({shown}).")
+                if each not in before:
+                    before[each] = front
+                    left.append(each)
 
 
 def surplus(document: AccessDocument, declared: Declared, default: str) -> list[str]:
@@ -233,7 +253,11 @@ def apply(
     if dry_run or not found:
         return found
     changed = sorted({each.index for each in found if each.index is not None})
-    details = {"indexes": changed, "set": [str(each)[:SHOWN] for each in found[:_LOGGED]]}
+    details = {
+        "indexes": changed,
+        "differences": len(found),
+        "set": [str(each)[:SHOWN] for each in found[:_LOGGED]],
+    }
     before, after = access.change(transition, "apply", details, origin)
     if before is not after:
         log.info("configuration applied", indexes=changed, user=origin.user)
