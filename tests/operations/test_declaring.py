@@ -332,9 +332,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert quire("apply", file, "--check", *place) == "Nothing to do: the store is as the file declares it.\n"
     (line,) = [each for each in quire("log", "--access", *place).splitlines() if "\tapply\t" in each]
     assert line.endswith(
-        '\t4 differences of main, team: main: quota = "1G", in the store "none"; main: namespaces = '
-        '[{name = "acme", owners = ["group:ops"], exempt = ["main/acme-old"]}], in the store []; team: to be made; '
-        "and 1 more"
+        '\t7 differences of main, team: main: quota = "1G", in the store "none"; main: policy.min-age = "7d", in the '
+        'store "0d"; main: namespaces = [{name = "acme", owners = ["group:ops"], exempt = ["main/acme-old"]}], in the '
+        "store []; and 4 more"
     ), line
     assert len(quire("log", "--action", "apply", *place).splitlines()) == 1
     assert json.loads(quire("namespace", "show", "acme", "--json", *place))["exempt"] == ["main/acme-old"]
