@@ -659,7 +659,7 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     assert "no upstream" in error("set", "main", "--no-upstream", "https://a.test/simple")
     assert "max-age" in error("set", "main", "--upstream", "https://a.test/", "--upstream-max-age", "-1")
     assert "Upstream" not in show("main")
-    told = [
+    warned = [
         "a server's settings" in quire("index", *changes, "-d", "root", directory=None)[0]
         for changes in (
             ("set", "main", "--upstream", "https://a.test/simple", "--upstream-only", "Torch_*,triton"),
@@ -668,7 +668,7 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
             ("create", "team", "--upstream", "https://b.test/simple/"),
         )
     ]
-    assert told == [True, False, False, False, False], "the first one ends what the settings of a server say"
+    assert warned == [True, False, False, False, False], "the first one ends what the settings of a server say"
     lines = show("main").splitlines()
     assert "https://b.test/simple/, files on files.b.test; pages for 600 s" in lines[-2]
     assert "https://a.test/simple/, for torch-*, triton;" in lines[-1]

@@ -203,7 +203,12 @@ def test_patterns_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert ask("qux-1-a") == [True, False, False, False]
     compiled = list[str]()
-    monkeypatch.setattr("quire.domain.reserved.translate", lambda pattern: compiled.append(pattern) or pattern)
+
+    def translate(pattern: str) -> str:
+        compiled.append(pattern)
+        return pattern
+
+    monkeypatch.setattr("quire.domain.reserved.translate", translate)
     assert ask("qux-2-a") == [True, False, False, False]
     assert ask("qux-2-b") == [False, True, False, False]
     assert ask("qux-2-c") == [False, False, True, False]

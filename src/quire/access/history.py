@@ -75,9 +75,9 @@ def _settings(entry: Entry) -> Iterator[str]:
     """The settings of an index that were changed."""
     changed = entry.get("set")
     if entry.get("action") == "apply":
-        words = _texts(changed)
-        number = int(entry.get("differences", len(words)))
-        shown = "; ".join(words[:_MOST_SHOWN]) + (f"; and {number - _MOST_SHOWN} more" if number > _MOST_SHOWN else "")
+        found = _texts(changed)
+        number = int(entry.get("differences", len(found)))
+        shown = "; ".join(found[:_MOST_SHOWN]) + (f"; and {number - _MOST_SHOWN} more" if number > _MOST_SHOWN else "")
         of = f" of {', '.join(_texts(entry.get('indexes')))}" if entry.get("indexes") else ""
         yield f"{number} difference{'s' * (number != 1)}{of}: {shown}"
     elif isinstance(changed, dict) and changed:
