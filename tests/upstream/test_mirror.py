@@ -590,3 +590,23 @@ def test_a_page_that_was_just_stored_is_not_read_back() -> None:
             assert found.content
 
     asyncio.run(main())
+
+
+def test_an_incomplete_answer_is_a_failure_also_when_a_thread_finds_it() -> None:
+    """Its bytes are read in a thread; then nothing is asked for a while, as after one that did not arrive."""
+
+    def cut() -> UpstreamPage:
+        raise UpstreamBusy("The index answers with an incomplete page; repeat later.")
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [Answered(cut), answer(1)]
+        worker = world.worker()
+        for _ in range(2):
+            with pytest.raises(UpstreamBusy):
+                await worker.get("foo", None)
+        assert len(world.other.asked) == 1
+        world.clock.pass_(seconds=5)
+        assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -223,3 +225,47 @@ def test_names_are_what_the_page_is_compared_with() -> None:
         {"meta": {"api-version": "1.0"}, "files": [{"filename": "Foo_Bar-1.0.tar.gz", "url": "Foo_Bar-1.0.tar.gz"}]}
     ).encode()
     assert len(parse_page(normalize_name("foo.BAR"), JSON, body, URL).files) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_entries_are_read_as_each_by_itself(seed: int) -> None:
+    """Those of a large page are checked together; one that is odd in any way changes nothing for its neighbours."""
+    choose = random.Random(seed)
+    odd: dict[str, list[Any]] = {
+        "filename": ["foo-1.0\n.tar.gz", "foo-1.0.tar.gz\n", "bar-1.tar.gz", "Foo-9-py3-none-any.whl", ".foo", ""],
+        "url": ["x", "../y", "/a/../b", "//other.test/x", "ftp://x/y", "https://h:0/x", "https://h/x\n/y", "/a b"],
+        "hashes": [
+            {},
+            {"sha256": "A" * 64},
+            {"sha256": "0" * 63 + "\n"},
+            {"md5": "0" * 32},
+            {"sha256": ""},
+            {"x": "?"},
+        ],
+        "upload-time": [None, 1, "2024", "2024-01-01T00:00:00Z\n", ["2024-01-01T00:00:00Z"]],
+        "requires-python": [None, "", ">=3.8\n", ["x"], 7],
+        "size": [-1, True, 1.5, None, "1"],
+        "core-metadata": [True, False, {"sha256": "b" * 64}, {"sha256": 1}, None],
+    }
+    entries = []
+    for number in range(600):
+        entry: dict[str, Any] = {
+            "filename": f"foo-{number}.0-py3-none-any.whl" if number % 3 else f"foo-{number}.0.tar.gz",
+            "url": f"/packages/{number}" if seed % 2 else f"https://files.test/{number}",
+            "hashes": {"sha256": f"{number:064x}"},
+            "upload-time": "2024-01-01T00:00:00.123Z",
+            "requires-python": ">=3.8",
+            "size": number,
+        }
+        if seed and choose.random() < 0.01 * seed:
+            field = choose.choice([*odd])
+            entry[field] = choose.choice(odd[field])
+        entries.append(entry)
+
+    def read(some: list[dict[str, Any]]) -> tuple[UpstreamFile, ...]:
+        body = json.dumps({"meta": {"api-version": "1.0"}, "files": some}).encode()
+        return parse_page("foo", JSON, body, "https://index.test/simple/foo/").files
+
+    alone = {file.filename: file for entry in reversed(entries) for file in read([entry])}
+    assert {file.filename: file for file in read(entries)} == alone
+    assert len(alone) > 500

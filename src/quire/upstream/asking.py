@@ -41,12 +41,18 @@ class PageRequests:
             if response.status in {404, 410}:
                 return Answered(None)
             response.check()
-            body = await response.body(MAX_PAGE_BYTES)
+            packed = await response.packed(MAX_PAGE_BYTES)
             url, kind = response.url, response.headers.get("Content-Type", "")
             serial = response.headers.get(_SERIAL, "")
-            if not response.is_delimited and _is_cut(body):
+            may_be_cut = not response.is_delimited
+
+        def read() -> UpstreamPage:
+            body = packed.unpack()
+            if may_be_cut and _is_cut(body):
                 raise UpstreamBusy(f"The index ended the page of {name} before it was complete; repeat later.")
-        return Answered(lambda: _numbered(parse_page(name, kind, body, url), serial), validators=validators)
+            return _numbered(parse_page(name, kind, body, url), serial)
+
+        return Answered(read, validators=validators)
 
 
 def _is_cut(body: bytes) -> bool:

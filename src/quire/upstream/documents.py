@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -64,6 +65,10 @@ class _Wanted:
     """The SHA-256; None: not known."""
 
 
+class _NotCompared(BlobMissing):
+    """A document that is too large to be compared on an event loop."""
+
+
 class MirroredDocuments:
     """The documents of one other index. Belongs to one event loop."""
 
@@ -86,7 +91,7 @@ class MirroredDocuments:
         self._writers = writers
         self._durable = durable
         self._may_be_damaged = store.validates_inline
-        """Whether a loss of power may have damaged what was kept: on a local disk."""
+        """Whether a loss of power may have damaged kept documents: on a local disk, which is read on the event loop."""
         self._checked: set[str] = set()
         """The keys of documents that were compared with their digests, which nothing damages while the machine runs."""
 
@@ -117,7 +122,7 @@ class MirroredDocuments:
         """The kept document, or a new one, which `check` accepts before it is kept."""
         loop = asyncio.get_running_loop()
         try:
-            kept = await loop.run_in_executor(self._readers(), self._open, key, wanted.digest)
+            kept = await self._kept(key, wanted.digest)
         except BlobMissing:
             pass
         else:
@@ -140,6 +145,13 @@ class MirroredDocuments:
             self._space.added(len(body))
         return body
 
+    async def _kept(self, key: str, digest: str | None) -> OpenBlob:
+        """The kept document. Raises BlobMissing, StoreError."""
+        if self._may_be_damaged:
+            with suppress(_NotCompared):
+                return self._open(key, digest, MOST_INLINE)
+        return await asyncio.get_running_loop().run_in_executor(self._readers(), self._open, key, digest)
+
     def open_kept(self, key: str, digest: str) -> OpenBlob:
         """Metadata that is here, on an event loop, where the store is a local disk. `digest`: its SHA-256.
 
@@ -161,7 +173,9 @@ class MirroredDocuments:
             opened.close()
             raise
         opened.close()
-        if opened.size <= most and self._writable:
+        if opened.size > most:
+            raise _NotCompared("This document was not compared with its digest yet.")
+        if self._writable:
             self._blobs.remove(key)
             log.warning("damaged document removed", key=key)
         raise BlobMissing("This document is not here (any more).")

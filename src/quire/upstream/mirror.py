@@ -162,6 +162,7 @@ class Mirror:
         self._durable = durable
         self._records = store.records
         self._blobs = store.blobs
+        self._reads_inline = store.validates_inline
         self._asks = asks and store.writable
         self._prefix = f"{MIRROR}/{upstream}"
         self.renderings = Renderings(store.blobs, self._prefix, writable=store.writable)
@@ -216,7 +217,7 @@ class Mirror:
     async def _get(self, name: str, known: Mirrored | None) -> Mirrored:
         was_asked = False
         for _ in range(MOST_ROUNDS):
-            current = await self._in_thread(self._load, name, known)
+            current = await self._stored(name, known)
             if not self._asks:
                 current.until = _FOR_EVER
                 return current
@@ -245,6 +246,15 @@ class Mirror:
                 was_asked = True
             known = current
         raise UpstreamBusy(f"The page of {name} changes faster than it can be read; repeat later.")
+
+    async def _stored(self, name: str, known: Mirrored | None) -> Mirrored:
+        """As `_load`. On a local disk it takes no thread to find that there is no record."""
+        record = None
+        if known is None and self._reads_inline:
+            record = self._records.read(f"{self._prefix}/{name}")
+            if record.data is None:
+                return Mirrored(name, record, None, None)
+        return await self._in_thread(self._load, name, known, record)
 
     async def _written(self, current: Mirrored) -> Mirrored | None:
         """Ask for a project; the project as it was just written, or its absence. None: it is to be read.
@@ -386,17 +396,22 @@ class Mirror:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 answer = await self._ask(name, known)
-        except (TimeoutError, UpstreamBusy) as error:
-            wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
-            pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
-            self._failures += 1
-            self._tally.pauses += 1
-            self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
-            if isinstance(error, UpstreamBusy):
-                raise
+        except UpstreamBusy as error:
+            self._pause(error.wait)
+            raise
+        except TimeoutError:
+            self._pause(0.0)
             raise UpstreamBusy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
-        self._failures, self._again = 0, None
+        if not callable(answer.page):
+            self._failures, self._again = 0, None
         return answer
+
+    def _pause(self, wait: float) -> None:
+        """Ask nothing for a while, after a failure. `wait`: seconds that the other index asked for."""
+        pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+        self._failures += 1
+        self._tally.pauses += 1
+        self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
 
     def _pause_ends(self, now: datetime) -> datetime | None:
         """When the other index may be asked again; None: now."""
@@ -422,8 +437,12 @@ class Mirror:
 
     # -- the store: these block ---------------------------------------------------------------------------------------
 
-    def _load(self, name: str, known: Mirrored | None, *, may_be_unread: bool = True) -> Mirrored:
-        record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
+    def _load(
+        self, name: str, known: Mirrored | None, record: Record | None = None, *, may_be_unread: bool = True
+    ) -> Mirrored:
+        """The project as it is stored. `record`: as it was just read, if it was."""
+        if record is None:
+            record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
         for _ in range(_READ_AGAIN):
             if known is not None and record is known.record:
                 return known
@@ -498,7 +517,13 @@ class Mirror:
         `confirmed`: when another mirror got the answer; None: now, and then the first record of a name need not
         survive a loss of power: the name is asked for again. Raises Conflict, StoreError, UpstreamError."""
         now, durable = confirmed or self._now(), self._durable or confirmed is not None or before is not None
-        answer, content = answer.read(), None
+        content = None
+        try:
+            answer = answer.read()
+        except UpstreamBusy as error:
+            self._pause(error.wait)
+            raise
+        self._failures, self._again = 0, None
         assert not callable(answer.page)
         if answer.unchanged and before is not None:
             after = mirrored.confirmed(before, answer.validators, now)

@@ -98,23 +98,52 @@ class Response:
 
     async def body(self, limit: int) -> bytes:
         """All of it, unpacked, of at most `limit` bytes. Raises UpstreamBusy, UpstreamError."""
+        return (await self.packed(limit)).unpack()
+
+    async def packed(self, limit: int) -> Packed:
+        """All of it, as it was sent, of at most `limit` bytes. Raises UpstreamBusy, UpstreamError."""
         encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"identity", "", "gzip"}:
             raise UpstreamError(f"The index answers in the encoding {encoding[:40]!a}, which it was not asked for.")
-        unpacker = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-        body = bytearray()
+        pieces, size = list[bytes](), 0
         async for piece in self.pieces():
-            try:
-                body += piece if unpacker is None else unpacker.decompress(piece, limit - len(body) + 1)
-            except zlib.error as error:
-                raise UpstreamError(f"The index answers with damaged gzip data ({error}).") from error
-            if unpacker is not None and unpacker.unused_data:  # zlib would keep all that follows
-                raise UpstreamError("The index answers with other data behind its gzip data.")
-            if len(body) > limit:
-                raise UpstreamError(f"The index answers with a page longer than {limit} bytes.")
-        if unpacker is not None and not unpacker.eof:
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise _too_long(limit)
+        return Packed(pieces, limit, is_gzip=encoding == "gzip")
+
+
+class Packed:
+    """A body as it was sent. Unpacking a large one takes milliseconds, which may be another thread's."""
+
+    def __init__(self, pieces: list[bytes], limit: int, *, is_gzip: bool) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._is_gzip = is_gzip
+
+    def unpack(self) -> bytes:
+        """The bytes. Raises UpstreamBusy when they are incomplete, UpstreamError when they are damaged, or more than
+        the limit."""
+        data = b"".join(self._pieces)
+        if not self._is_gzip:
+            return data
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            body = unpacker.decompress(data, self._limit + 1)
+        except zlib.error as error:
+            raise UpstreamError(f"The index answers with damaged gzip data ({error}).") from error
+        if len(body) > self._limit:
+            raise _too_long(self._limit)
+        if unpacker.unused_data:
+            raise UpstreamError("The index answers with other data behind its gzip data.")
+        if not unpacker.eof:
             raise UpstreamBusy("The index answers with an incomplete page; repeat later.")
-        return bytes(body)
+        return body
+
+
+def _too_long(limit: int) -> UpstreamError:
+    return UpstreamError(f"The index answers with a page longer than {limit} bytes.")
 
 
 class OtherServer:
