@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="print the figures that are kept, and measure nothing")
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: a server is not compiled again at every start
     if arguments.report:
         print("\n\n".join(str(table) for table in kept(RESULTS).values()))

@@ -165,6 +165,11 @@ class Staging(Protocol):
         """Append. Raises StoreFull, StoreReadOnly, StoreError."""
         ...
 
+    def descriptor(self) -> int | None:
+        """A descriptor of a file that has each byte as soon as it is written, also after all were published or
+        discarded; the caller closes it. None in a store without such a file. Raises StoreError."""
+        ...
+
     def finish(self, *, durable: bool = True) -> Staged:
         """Make the bytes durable and compute their digests.
 

@@ -340,6 +340,9 @@ class MemoryStaging:
             self._incoming.content += chunk
             self._incoming.touched = self._state.clock()
 
+    def descriptor(self) -> None:
+        return None
+
     def finish(self, *, durable: bool = True) -> Staged:
         with self._faults.around("finish", "staged bytes"), self._state.lock:
             self._check_open()

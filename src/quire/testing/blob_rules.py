@@ -36,8 +36,13 @@ def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
     require(none.size == 5 and none.digests == Digests("", "", "", {}), f"unwanted digests are {none.digests}.")
     staging = sandbox.staging(worker, sandbox.blob())
     chunk = bytearray(b"reused by the caller")
+    descriptor = staging.descriptor()
     staging.write(memoryview(chunk)[:6])
     staging.write(chunk)
+    if descriptor is not None:
+        seen = os.pread(descriptor, 100, 0)
+        os.close(descriptor)
+        require(seen == b"reusedreused by the caller", f"a descriptor of staged bytes has {seen!r}.")
     chunk[:] = bytes(len(chunk))
     staged = staging.finish()
     with staged.open() as file:

@@ -1,9 +1,10 @@
 """A file that is arriving from another index: readers get its bytes while they come.
 
-Theory of operation. The bytes go to a spool, a temporary file without a name, and from there to any number of readers,
-each at its own pace. The last byte is held back until all of them are verified: so a response can be complete only if
-the file is the one that was announced. When it is not, or the other index breaks off, readers get an error instead,
-and their connections end before the announced length.
+Theory of operation. The bytes go to a file, and from there to any number of readers, each at its own pace: to that in
+which the store stages them, or, in a store without one, to a spool, a temporary file without a name. The first bytes
+are given from memory, so that no reader waits for a disk before it has them. The last byte is held back until all of
+them are verified: so a response can be complete only if the file is the one that was announced. When it is not, or the
+other index breaks off, readers get an error instead, and their connections end before the announced length.
 """
 
 from __future__ import annotations
@@ -21,21 +22,37 @@ PIECE: Final = 1024 * 1024
 
 
 class Arrival:
-    """The spool of one file. `append`, `verify` and `fail` are called by its one writer, in any thread but the first
-    two in order; readers wait on the event loop, and read in any thread."""
+    """One file that arrives. `begin`, `append`, `verify` and `fail` are called by its one writer, in any thread but in
+    this order; readers wait on the event loop, and read in any thread."""
 
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop, directory: str | None = None) -> None:
-        """`directory`: for the spool; None for the system's. Raises StoreError when there is no room for it."""
+    def __init__(
+        self,
+        size: int,
+        loop: asyncio.AbstractEventLoop,
+        directory: str | None = None,
+        staged: int | None = None,
+    ) -> None:
+        """`directory`: for the spool; None for the system's. `staged`: a descriptor of a file that has each byte before
+        it is appended, in place of a spool; it is closed here. Blocks. Raises StoreError when there is no room.
+        """
         self.size = size
         self._loop = loop
         self._changed = asyncio.Event()
+        self._head = b""
         self._received = 0
+        self._kept = 0
+        """The bytes that are in the file."""
         self._verified = False
         self._error: str | None = None
         self._users = 1
         self._lock = threading.Lock()
+        self._is_spooled = staged is None
         try:
-            self._spool = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - closed by the last user
+            self._spool = (
+                tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - closed by the last user
+                if staged is None
+                else open(staged, "rb", buffering=0)  # noqa: SIM115 - the same
+            )
         except OSError as error:
             raise StoreError(f"The file cannot be spooled: {os.strerror(error.errno or 0)}.") from error
 
@@ -46,15 +63,23 @@ class Arrival:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def begin(self, head: bytes) -> None:
+        """Give readers the first bytes, which are appended as well."""
+        self._head = head
+        self._received = len(head)
+        self._wake()
+
     def append(self, data: bytes | bytearray) -> None:
         """Blocks. Raises StoreError when the disk is full."""
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.pwrite(self._spool.fileno(), view, self._received + len(data) - len(view)) :]
-        except OSError as error:
-            raise StoreError(f"The file cannot be spooled: {os.strerror(error.errno or 0)}.") from error
-        self._received += len(data)
+        if self._is_spooled:
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.pwrite(self._spool.fileno(), view, self._kept + len(data) - len(view)) :]
+            except OSError as error:
+                raise StoreError(f"The file cannot be spooled: {os.strerror(error.errno or 0)}.") from error
+        self._kept += len(data)
+        self._received = max(self._received, self._kept)
         self._wake()
 
     def verify(self) -> None:
@@ -101,6 +126,8 @@ class Arrival:
         size = min(size, self._available - offset)
         if size <= 0 < self.size - offset:
             raise StoreError(self._error or "The bytes have not arrived yet.")
+        if offset < len(self._head):
+            return self._head[offset : offset + max(size, 0)]
         try:
             return os.pread(self._spool.fileno(), max(size, 0), offset)
         except (OSError, ValueError) as error:

@@ -222,9 +222,10 @@ class MirroredFiles:
         try:
             async with self._server.get(file.url, WITHOUT_CODING) as response:
                 check_there(response, f"file {file.filename}")
-                arrival = Arrival(_size(file, response), asyncio.get_running_loop(), self._spool)
-                if self._space.takes(arrival.size):
+                size, loop = _size(file, response), asyncio.get_running_loop()
+                if self._space.takes(size):
                     staging = await self._in(self._writers, self._blobs.stage, key, None)
+                arrival = await self._in(self._writers, _arrival, size, loop, self._spool, staging)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
             self._complete.add(key)
@@ -268,6 +269,8 @@ class MirroredFiles:
                     raise UpstreamError(
                         f"The file {file.filename} has more than the {arrival.size} bytes that it should."
                     )
+                if received == len(piece):
+                    arrival.begin(piece)
                 buffer += piece
                 if len(buffer) >= PIECE or received - len(buffer) == 0:
                     if taking is not None:
@@ -346,6 +349,11 @@ class RemoteBlob(OpenBlob):
             self._part.close()
         if self._whole is not None:
             self._whole.close()
+
+
+def _arrival(size: int, loop: asyncio.AbstractEventLoop, spool: str | None, staging: Staging | None) -> Arrival:
+    """An arrival whose bytes are where they are staged, else in a spool. Blocks. Raises StoreError."""
+    return Arrival(size, loop, spool, None if staging is None else staging.descriptor())
 
 
 def _take(data: bytearray, arrival: Arrival, staging: Staging | None, update: Callable[[bytearray], None]) -> None:

@@ -125,6 +125,10 @@ class BucketStaging:
         self._size += len(data)
         self._digester.update(data)
 
+    def descriptor(self) -> None:
+        """See `contracts.Staging`. The spool need not have all bytes."""
+        return
+
     def finish(self, *, durable: bool = True) -> BucketStaged:
         """See `contracts.Staging`. The bytes are durable when they are published."""
         self._check_open()

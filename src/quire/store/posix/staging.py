@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from quire.domain.errors import StoreError
@@ -94,6 +95,10 @@ class PosixStaging:
             with store_errors("take an upload in"):
                 self._file.begin_writing()
         self._digester.update(chunk)
+
+    def descriptor(self) -> int:
+        with store_errors("read an upload back"):
+            return os.open(self._file.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def finish(self, *, durable: bool = True) -> PosixStaged:
         self._check_open()
