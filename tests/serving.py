@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,10 +30,8 @@ from quire import servers
 from quire.config.settings import SETTINGS_VARIABLE, Settings
 from quire.domain.errors import ConfigurationError
 from quire.observe import logs
-from tests.commanding import Commander
+from tests.commanding import Commander, Forked, is_like
 
-_SERVING = frozenset({"run", "serve", "doctor"})
-"""Commands that are started as a shell does: they start processes and threads of their own."""
 DEADLINE = 25.0
 """Seconds that a server may take to start, stop or replace a worker; reached only when it is broken.
 
@@ -51,7 +49,7 @@ _SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.p
 class Served:
     """A running server process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     host: str
     port: int
     log: Path
@@ -131,12 +129,13 @@ def run_quire(
 ) -> subprocess.CompletedProcess[str]:
     """Run a `quire` that ends by itself."""
     words = [*map(str, arguments)]
-    if environ is None and user is None and not _SERVING.intersection(words):
-        return _commander().run(words, cwd=cwd, environ=environment(), timeout=DEADLINE)
+    environ = environ or environment()
+    if user is None and is_like(environ, environment()):
+        return _commander().run(words, cwd=cwd, environ=environ, timeout=DEADLINE)
     return subprocess.run(
         quire_command(*words),
         cwd=cwd,
-        env=environ or environment(),
+        env=environ,
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -159,21 +158,33 @@ def running(
     host: str = "127.0.0.1",
     environ: Mapping[str, str] | None = None,
     wait: bool = True,
+    forked: bool = True,
 ) -> Iterator[Served]:
-    """The command as a process that listens on the port, stopped at the end; without `wait` it may not listen yet."""
+    """The command as a process that listens on the port, stopped at the end; without `wait` it may not listen yet.
+
+    `forked`: it may be a fork of a process which has imported quire (`tests.commanding`).
+    """
     log = cwd / f"output-{port}.log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environ or environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a process group of its own, for the tests of Ctrl-C
-        ) as process,
-    ):
+    environ = environ or environment()
+    with log.open("wb") as output, ExitStack() as stack:
+        process: subprocess.Popen[bytes] | Forked
+        if forked and [*command[:2]] == [sys.executable, "-m"] and is_like(environ, environment()):
+            process = _commander().start(
+                command[3:], program=command[2], cwd=cwd, environ=environ, output=output, errors=output
+            )
+            stack.callback(process.wait)
+        else:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env=environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a process group of its own, for the tests of Ctrl-C
+                )
+            )
         served = Served(process, host, port, log)
         try:
             if wait:

@@ -130,7 +130,7 @@ def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> Non
     """A server that answered with the list, and for a project, has imported few modules, once, and nothing rare."""
     (tmp_path / "packages").mkdir()
     port = free_port()
-    with running(server(port, *OPEN, "--server", name), port, cwd=tmp_path) as served:
+    with running(server(port, *OPEN, "--server", name), port, cwd=tmp_path, forked=False) as served:
         assert served.get("/simple/")[0] == 200
         assert served.get("/simple/nothing/")[0] == 404
         modules = imported(served)
@@ -156,7 +156,7 @@ def test_a_password_file_is_prepared_before_the_first_login(name: str, tmp_path:
     (tmp_path / "users").write_text(f"alice:{bcrypt_hash('secret')}\n")
     port = free_port()
     flags = ("-P", "users", "-a", "list,update", "--server", name)
-    with running(server(port, *flags), port, cwd=tmp_path) as served:
+    with running(server(port, *flags), port, cwd=tmp_path, forked=False) as served:
         assert served.get("/simple/")[0] == 401
         modules = imported(served)
         assert modules["passlib.context"] == 1
