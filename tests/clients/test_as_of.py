@@ -13,6 +13,7 @@ from quire.index.audit.entries import timestamp
 from quire.index.index import Index
 from tests.asking import OPEN, Site, post, serve, twine_form
 from tests.clients import environments
+from tests.clients.matrix import first_of
 from tests.clients.sandbox import Sandbox, installed, ok
 from tests.distributions import make_wheel, metadata_text, wheel_name
 from tests.serving import run_quire
@@ -54,7 +55,7 @@ def then(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Then]:
         yield then
 
 
-@pytest.mark.parametrize("client", ["pip-newest", "pip-html", "uv"])
+@pytest.mark.parametrize("client", first_of("pip-newest", "uv", "pip-html", first=2))
 def test_installers(then: Then, sandbox: Sandbox, client: str) -> None:
     """The releases of then, the deleted one included; pip with the colons percent-encoded, too."""
     encoded = then.url.replace(then.moment, quote(then.moment, safe=""))

@@ -9,6 +9,7 @@ import bcrypt
 import pytest
 
 from tests.clients import environments
+from tests.clients.matrix import INSTALLERS, KINDS
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Server, Servers, two_servers
 from tests.distributions import make_wheel, wheel_name
@@ -20,7 +21,6 @@ PLAIN_USER, PLAIN_PASSWORD = "bob", "builder"  # netrc has no way to write every
 FORGETFUL = "carol"  # fails often, so that the throttle never meets the others
 UNAUTHORIZED = ("401 Client Error:", "lack of valid authentication credentials (401 Unauthorized)")
 """The messages of pip and of uv. pip goes on with the reason phrase."""
-INSTALLERS = ["pip-newest", "pip-oldest", "pip-html", "uv"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_credentials_in_netrc(locked: Servers, sandbox: Sandbox, installer: str)
     assert imported(target, "guarded") == "1.0"
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_no_credentials(locked: Servers, sandbox: Sandbox, installer: str, kind: str) -> None:
     """Without a login there is nothing to install, and the client ends by itself and says 401."""

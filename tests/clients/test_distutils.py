@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.clients import environments
+from tests.clients.matrix import KINDS
 from tests.clients.sandbox import Result, Sandbox, ok
 from tests.clients.servers import PASSWORD, USER, Server, Servers
 from tests.distributions import make_sdist, sdist_name
@@ -38,7 +39,10 @@ def _get(server: Server, filename: str) -> bytes:
 
 OWN = "Python's own"
 COPIES = [
-    *(pytest.param(name, marks=with_distutils) for name in ("setuptools-50", "setuptools-59", "setuptools-65")),
+    *(
+        pytest.param(name, marks=(with_distutils, pytest.mark.proofs))
+        for name in ("setuptools-50", "setuptools-59", "setuptools-65")
+    ),
     "setuptools-74",
 ]
 """Environments whose setuptools has a copy of distutils that can upload: from the first to the last one. The older ones
@@ -78,7 +82,7 @@ def _setup(
 
 
 @pytest.mark.parametrize("distutils", EVERY_DISTUTILS)
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_setup_py_publishes(locked: Servers, sandbox: Sandbox, kind: str, distutils: str) -> None:
     """`register` does no harm, `sdist upload` publishes; the sdist is there byte for byte."""
     server: Server = getattr(locked, kind)
@@ -135,7 +139,7 @@ def _send_again(server: Server, request: bytes) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
 def test_what_a_python_sent(locked: Servers, kind: str, recorded: Path) -> None:
     """`register` and `upload` of Python 3.6 to 3.11, which from 3.9 on calls a BLAKE2b of 512 bits one of 256."""
@@ -212,7 +216,7 @@ def _post(server: Server, body: bytes, *, charset: str = "", login: bool = True)
     return httpx.post(server.url, content=body, headers=headers, trust_env=False)
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("action", ["submit", "verify"])
 def test_register_of_python_27(locked: Servers, kind: str, action: str) -> None:
     """Lines end with LF. Its first request has no login: it waits for a challenge of the realm `pypi`."""
@@ -226,7 +230,7 @@ def test_register_of_python_27(locked: Servers, kind: str, action: str) -> None:
     assert locked.index.project("registered") is None
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("line", [b"\n", b"\r\n"])
 def test_upload_of_python_27(locked: Servers, kind: str, line: bytes) -> None:
     """Lines end with LF in its early releases, with CRLF in the late ones; no blank stands before `filename`."""
@@ -248,7 +252,7 @@ def test_upload_of_python_27(locked: Servers, kind: str, line: bytes) -> None:
     assert _get(server, sdist_name(name, "1.0")) == content
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_upload_docs_of_setuptools(locked: Servers, kind: str) -> None:
     """Lines end with LF, around a zip of the documentation: accepted, and as on pypiserver not kept."""
     server: Server = getattr(locked, kind)

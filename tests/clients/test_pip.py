@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from quire.domain.changes import Selection
+from tests.clients.matrix import PIPS, first_of
 from tests.clients.releases import FULL, sdist, wheel
 from tests.clients.sandbox import Sandbox, imported, installed, ok, refused
 from tests.clients.servers import Server, Servers
@@ -16,11 +17,11 @@ from tests.serving import until
 
 pytestmark = pytest.mark.clients
 
-every_pip = pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest", "pip-html"])
+every_pip = pytest.mark.parametrize("pip", PIPS)
 
 
 @every_pip
-@pytest.mark.parametrize("direction", ["uvicorn to gunicorn", "gunicorn to uvicorn"])
+@pytest.mark.parametrize("direction", first_of("uvicorn to gunicorn", "gunicorn to uvicorn"))
 def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
     servers: Servers, sandbox: Sandbox, pip: str, direction: str
 ) -> None:
@@ -169,7 +170,7 @@ def test_oldest_pip_resolves_from_ranges_of_the_wheel(servers: Servers, sandbox:
 
 
 @pytest.mark.parametrize("path", ["pypi", "RPC2"])
-@pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest"])
+@pytest.mark.parametrize("pip", PIPS[:2])
 def test_search(servers: Servers, sandbox: Sandbox, pip: str, path: str) -> None:
     """`pip search` finds a project by a part of its name, and says so when there is none."""
     servers.uvicorn.publish(wheel("needle", "1.0"), wheel("needle", "1.2"), wheel("straw", "1.0"))

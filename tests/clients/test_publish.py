@@ -8,6 +8,7 @@ import pytest
 
 from quire.index.index import Index
 from tests.clients import environments
+from tests.clients.matrix import KINDS
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Server, Servers
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
@@ -51,7 +52,7 @@ def test_twine_uploads_and_uploads_again(servers: Servers, sandbox: Sandbox) -> 
     _installs(sandbox, servers.gunicorn, "twined")
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_twine_shows_why_changed_content_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """Other content under a published name fails with the sentence, also without --verbose."""
     server: Server = getattr(servers, kind)
@@ -98,7 +99,7 @@ def test_twine_to_every_upload_address(servers: Servers, sandbox: Sandbox, path:
     assert servers.index.project(name) is not None
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_twine_and_uv_show_which_quota_is_used_up(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """An upload that does not fit fails with the sentence that says what to do, also without --verbose."""
     server: Server = getattr(servers, kind)
@@ -129,7 +130,7 @@ def test_uv_publish_and_again(servers: Servers, sandbox: Sandbox) -> None:
     _installs(sandbox, servers.gunicorn, "uvpublished")
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_uv_publish_shows_why_changed_content_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """Other content under a published name fails with the sentence; --check-url finds it before sending."""
     server: Server = getattr(servers, kind)
@@ -142,7 +143,7 @@ def test_uv_publish_shows_why_changed_content_is_refused(servers: Servers, sandb
     assert f"Local file and index file do not match for `{other[0].name}`" in said
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_uv_publish_shows_why_a_pretending_file_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """A wheel whose metadata is of another release is refused in a sentence, and not listed."""
     server: Server = getattr(servers, kind)

@@ -15,6 +15,7 @@ from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from quire.operations.defining import set_index
+from tests.clients.matrix import INSTALLERS
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Servers, two_servers
 from tests.distributions import make_wheel, wheel_name
@@ -64,7 +65,7 @@ def _wheel(sandbox: Sandbox, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("installer", ["pip-newest", "pip-oldest", "uv"])
+@pytest.mark.parametrize("installer", INSTALLERS[:3])
 @pytest.mark.parametrize("where", ["url", "netrc"])
 def test_a_token_installs(locked: Servers, sandbox: Sandbox, installer: str, where: str) -> None:
     """As the password of `__token__`; once it is revoked, the other server refuses it as well."""
@@ -109,7 +110,7 @@ def _keyring(sandbox: Sandbox, service: str, secret: str) -> str:
     return f"{folder}{os.pathsep}{os.defpath}"
 
 
-@pytest.mark.parametrize("installer", ["pip-newest", "uv"])
+@pytest.mark.parametrize("installer", INSTALLERS[:2])
 def test_a_token_in_a_keyring_installs(locked: Servers, sandbox: Sandbox, installer: str) -> None:
     """The index URL has the user `__token__` alone; the entry is of the host."""
     server, target = locked.gunicorn, sandbox.target()

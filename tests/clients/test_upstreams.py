@@ -15,6 +15,7 @@ from quire.index.audit.entries import Origin
 from quire.operations import defining
 from tests.asking import JSON_V1, OPEN, Site, post, serve, twine_form
 from tests.clients import environments
+from tests.clients.matrix import first_of
 from tests.clients.sandbox import Sandbox, installed, ok
 from tests.distributions import make_wheel, wheel_name
 from tests.upstreams import Answer, FakeIndex, serving_index
@@ -72,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, public: FakeIndex, wheels: Fa
         yield served
 
 
-@pytest.mark.parametrize("client", ["pip-newest", "pip-html", "uv"])
+@pytest.mark.parametrize("client", first_of("pip-newest", "uv", "pip-html", first=2))
 def test_installers(site: Site, sandbox: Sandbox, client: str) -> None:
     """Of each project the owner's files, with the local version."""
     target = sandbox.target()

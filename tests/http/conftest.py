@@ -20,6 +20,9 @@ PLACES: Final = {
 bucket has none. `objects` is the store in a bucket, over obstore's bucket in the server's memory. `make test-bucket`
 has buckets on real servers, too, and each server of quire has a folder of its own there."""
 
+LATER: Final = {"memory": pytest.mark.proofs}
+"""Marks of places. A store in memory and `objects` have the same abilities: one of them in `make test` is enough."""
+
 NAMED: Final = {"test_pages", "test_uploads", "test_fast_path", "test_quotas", "test_provenance", "test_form_lines"}
 """The modules whose tests run on a named index, too (`make test-proofs`): what clients see there is the same, below
 another prefix."""
@@ -37,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ids = [each for each in PLACES if is_core or not _takes_core_alone(each)]
         if marker is not None:
             ids = ["directory"]
-        places = [pytest.param(PLACES[each], id=each) for each in ids]
+        places = [pytest.param(PLACES[each], id=each, marks=LATER.get(each, ())) for each in ids]
         rooted = metafunc.definition.get_closest_marker("at_root")
         assert rooted is None or rooted.args, "at_root needs the reason"
         if metafunc.module.__name__.rpartition(".")[2] in NAMED and rooted is None:
