@@ -32,6 +32,8 @@ from quire.domain.errors import ConfigurationError
 from quire.observe import logs
 from tests.commanding import Commander, Forked, is_like
 
+_FORKED = frozenset({"quire", "tests.bucket_in_memory", "tests.serving"})
+"""Programs that do not have to do anything before quire is imported."""
 DEADLINE = 25.0
 """Seconds that a server may take to start, stop or replace a worker; reached only when it is broken.
 
@@ -168,7 +170,12 @@ def running(
     environ = environ or environment()
     with log.open("wb") as output, ExitStack() as stack:
         process: subprocess.Popen[bytes] | Forked
-        if forked and [*command[:2]] == [sys.executable, "-m"] and is_like(environ, environment()):
+        if (
+            forked
+            and [*command[:2]] == [sys.executable, "-m"]
+            and command[2] in _FORKED
+            and is_like(environ, environment())
+        ):
             process = _commander().start(
                 command[3:], program=command[2], cwd=cwd, environ=environ, output=output, errors=output
             )
