@@ -162,7 +162,8 @@ def _serve(requests: socket.socket) -> None:
     import quire  # not before the environment of this process is known
 
     for module in pkgutil.walk_packages(quire.__path__, "quire."):
-        if not module.name.endswith(("__main__", "gunicorn", "gunicorn_worker")):  # gunicorn keeps the directory in which it was imported
+        # gunicorn keeps the directory in which it was imported
+        if not module.name.endswith(("__main__", "gunicorn", "gunicorn_worker")):
             importlib.import_module(module.name)
     importlib.import_module("tests.store.bucket.counted")
     assert "gunicorn" not in sys.modules
