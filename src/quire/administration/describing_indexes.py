@@ -49,6 +49,7 @@ def index_entry(
         upstreams=[upstream_entry(each) for each in definition.upstreams],
         in_front_of=definition.in_front_of,
         expires=definition.expires,
+        session=None if definition.session is None else f"{definition.session.project} {definition.session.version}",
         merged=list(definition.merged),
         keep=list(definition.keep),
         namespaces=[

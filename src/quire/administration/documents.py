@@ -85,6 +85,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """The index that it is a stage of; None for no stage."""
     expires: str | None = None
     """When a stage ends: RFC 3339."""
+    session: str | None = None
+    """The release (`NAME VERSION`) of the publishing session that it is the stage of; None for every other index."""
     merged: list[str] = []
     """Projects whose files are listed together with those of an upstream."""
     keep: list[str] = []

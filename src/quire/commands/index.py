@@ -189,7 +189,7 @@ def _hosts(text: str) -> tuple[str, ...]:
 
 
 def _list(arguments: argparse.Namespace, administration: Administration) -> None:
-    found = administration.indexes()
+    found = [each for each in administration.indexes() if each.session is None]  # those are in `quire stage list`
     if arguments.json:
         print_json({"indexes": [_document(each) for each in found]})
         return

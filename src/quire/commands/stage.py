@@ -1,9 +1,9 @@
 """`quire stage` and `quire promote`: stages, which are promoted into the index that they are in front of, in one step.
 
-JSON of stage list: {"stages": [{"name": str, "in_front_of": str, "expires": RFC 3339 or null}]}; of create and show
-such an object, create with "changed": bool; of delete as `quire index delete`. JSON of promote: {"index": str, "to":
-str, "dry_run": bool, "projects": [{"project": str, "files": [filename], "present": [filename], "problem": str or
-null}]}.
+JSON of stage list: {"stages": [{"name": str, "in_front_of": str, "expires": RFC 3339 or null, "session": the release
+(NAME VERSION) of a publishing session, or null}]}; of create and show such an object, create with "changed": bool; of
+delete as `quire index delete`. JSON of promote: {"index": str, "to": str, "dry_run": bool, "projects": [{"project":
+str, "files": [filename], "present": [filename], "problem": str or null}]}.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _list(arguments: argparse.Namespace, administration: Administration) -> None
         print_json({"stages": [_document(each) for each in stages]})
         return
     print_table(
-        ("stage", "in front of", "ends"), [(each.name, str(each.in_front_of), each.expires or "") for each in stages]
+        ("stage", "in front of", "ends", "session"),
+        [(each.name, str(each.in_front_of), each.expires or "", each.session or "") for each in stages],
     )
 
 
@@ -158,4 +159,9 @@ def _promote(arguments: argparse.Namespace, administration: Administration) -> i
 
 
 def _document(entry: IndexEntry) -> dict[str, Any]:
-    return {"name": entry.name, "in_front_of": entry.in_front_of, "expires": entry.expires}
+    return {
+        "name": entry.name,
+        "in_front_of": entry.in_front_of,
+        "expires": entry.expires,
+        "session": entry.session,
+    }

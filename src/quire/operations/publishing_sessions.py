@@ -39,7 +39,7 @@ from quire.index.audit.entries import Origin
 from quire.index.index import PUBLICATION_SECONDS, Index
 from quire.index.promoting import Promoter
 from quire.operations import changing, defining, promoting
-from quire.operations.promoting import Target
+from quire.operations.promoting import Permission, Target
 from quire.store.contracts import Record, Store
 
 LIFETIME: Final = timedelta(days=7)
@@ -256,6 +256,21 @@ class Sessions:
             files = {name: there[name] for name in wanted}
             only = msgspec.structs.replace(project, files=files)
             promoting.promote(stage, {session.project: only}, target, origin=origin)
+        elif not wanted:
+            self._register(session.project, target, origin)
+
+    @staticmethod
+    def _register(name: str, target: Target, origin: Origin) -> None:
+        """Give a new name without files to its sender, where projects have owners."""
+        permission = target.permissions.get(name, Permission())
+        owners = (permission.owner,) if permission.owner is not None else ()
+
+        def transition(stored: Project | None) -> Project:
+            if permission.guard is not None:
+                permission.guard(stored)
+            return Project(name=name, owners=owners) if stored is None else stored
+
+        target.index.commits.make(target.index.key(name), transition, "owner-add", origin)
 
     def _record(self, token: str) -> Record:
         return self.store.records.read(f"{_FOLDER}/{token}")

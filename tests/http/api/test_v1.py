@@ -185,6 +185,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "upstreams": None,
             "in_front_of": None,
             "expires": None,
+            "session": None,
             "merged": [],
             "keep": [],
             "namespaces": None,

@@ -165,3 +165,22 @@ def test_the_sender_of_a_first_release_owns_its_project(tmp_path: Path) -> None:
         await create(client, "alpha", "2.0")
 
     serve_site(tmp_path, act)
+
+
+def test_a_name_without_files_is_its_senders(tmp_path: Path) -> None:
+    """A session that is published without files gives the name to its sender, where projects have owners."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        defining.set_index(site.access, "main", {"new_projects": "owned"}, default="main", origin=ORIGIN)
+        site.be("ann")
+        for _ in range(2):
+            session = await create(client, "alpha", "0.0.0a0")
+            assert (await publish(client, session))["status"] == "published"
+        assert await listed(client, "alpha") == []
+        site.be("bob")
+        assert (await legacy(client, "alpha", "1.0")).status_code == 403
+        await create(client, "alpha", "1.0", 403)
+        site.be("ann")
+        assert (await legacy(client, "alpha", "1.0")).status_code == 200
+
+    serve_site(tmp_path, act)

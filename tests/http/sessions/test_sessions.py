@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.domain.errors import InvalidRequest
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import defining
@@ -285,5 +286,71 @@ def test_a_named_index_has_sessions_of_its_own(tmp_path: Path) -> None:
         await publish(client, session)
         assert await listed(client, "alpha", "/tools/simple/") == [wheel_name("alpha", "1.0")]
         assert await listed(client, "alpha") == []
+
+    serve(tmp_path, scenario)
+
+
+def test_a_session_expires_later_when_it_is_extended(tmp_path: Path) -> None:
+    """By as much as asked for, where that is allowed; else the answer says how long it is."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client)
+        ends = [session["expires-at"]]
+        for seconds in (3600, 10**18, 60):
+            answer = await send(client, session["links"]["extend"], 200, {"extend-for": seconds})
+            ends += [answer["expires-at"]]
+        assert ends == sorted(ends)
+        assert len(set(ends)) == 3
+        assert (await look(client, session))["expires-at"] == ends[-1]
+        await send(client, session["links"]["extend"], 400, {"extend-for": 0})
+        await client.delete(session["links"]["session"])
+        await send(client, session["links"]["extend"], 409, {"extend-for": 60})
+
+    serve(tmp_path, scenario)
+
+
+def test_quotas_count_the_files_of_a_session(tmp_path: Path) -> None:
+    """Before their bytes are sent, and again at the publication."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        access, content = AccessRecords(store), make_wheel("alpha", "1.0", files={"variant.txt": b""})
+        quota = {"project_quota": len(content) + 10}
+        defining.set_index(access, "main", quota, default="main", origin=Origin())
+        session = await create(client)
+        name = await upload(client, session, "alpha", "1.0")
+        refused = await announce(client, session, name.replace("none", "abi3"), content, 409)
+        assert "quota" in refused["detail"]
+        defining.set_index(access, "main", {"project_quota": 10}, default="main", origin=Origin())
+        assert "quota" in (await publish(client, session, 409))["detail"]
+        assert (await look(client, session))["status"] == "open"
+        defining.set_index(access, "main", {"project_quota": None, "quota": 10}, default="main", origin=Origin())
+        await announce(client, session, name.replace("none", "abi3"), content, 409)
+        defining.set_index(access, "main", {"quota": None}, default="main", origin=Origin())
+        await publish(client, session)
+
+    serve(tmp_path, scenario)
+
+
+def test_a_server_that_reads_no_definitions_has_no_sessions(tmp_path: Path) -> None:
+    """It would not obey them, and refuse every request because of them."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        assert "--rights settings" in (await create(client, status=404))["detail"]
+
+    serve(tmp_path, scenario, rights="settings")
+
+
+def test_a_stage_that_an_administrator_deletes_cancels_its_session(tmp_path: Path) -> None:
+    """Its settings cannot be changed otherwise."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        session = await create(client)
+        token, access = session["session-token"], AccessRecords(store)
+        with pytest.raises(InvalidRequest, match="publishing session"):
+            defining.set_index(access, token, {"uploads": True}, default="main", origin=Origin())
+        await upload(client, session, "alpha", "1.0")
+        defining.delete_index(access, Index(store, token), with_files=True, default="main", origin=Origin())
+        await publish(client, session, 409)
+        assert (await look(client, session))["status"] == "canceled"
 
     serve(tmp_path, scenario)

@@ -21,7 +21,7 @@ from quire.domain.errors import (
 )
 from quire.domain.names import parse_filename, same_version
 from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
-from quire.domain.quotas import project_is_full, size_of
+from quire.domain.quotas import index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
 from quire.http.sessions.found import Found, allowed, find
@@ -36,7 +36,7 @@ from quire.http.sessions.messages import (
     received,
 )
 from quire.http.simple.forms import Content, body_chunks, too_large
-from quire.http.simple.quotas import quotas_of
+from quire.http.simple.quotas import quotas_of, room_of
 from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
 from quire.index.upload import examine, upload_key
 from quire.operations import changing
@@ -66,6 +66,10 @@ async def add_file(request: Request) -> Response:
     used = size_of(record_of(view)) + session.bytes_announced
     if quotas.project is not None and used + file.size > quotas.project:
         raise SessionConflict(str(project_is_full(session.project, used, file.size, quotas.project)))
+    if quotas.index is not None:
+        left = await room_of(found.worker, found.index, quotas.index, session.bytes_announced + file.size)
+        if left is not None and session.bytes_announced + file.size > left:
+            raise SessionConflict(str(index_is_full(found.index.name, quotas.index - left, file.size, quotas.index)))
     identity = secrets.token_hex(8)
     session = await found.worker.in_writer(
         found.sessions.change, found.token, lambda known: documents.with_file(known, identity, file)

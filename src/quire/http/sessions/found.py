@@ -9,7 +9,6 @@ from starlette.requests import Request
 from quire.access.authorization import NO_GRANTS, Right
 from quire.access.decisions import AccessState
 from quire.access.records import AccessRecords
-from quire.catalog.hosted import record_of
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import NotFound
 from quire.domain.indexes import IndexDefinition
@@ -90,7 +89,7 @@ async def allowed(request: Request, index: ServedIndex, project: str) -> tuple[P
     worker, context = worker_of(request), context_of(request.scope)
     permit = await worker.access.check_change(request, Right.UPLOAD, index.name, project)
     if permit.guard is not None:
-        permit.guard(record_of(index.own(await index.project(project))))
+        permit.guard(await worker.in_reader(index.hosted.stored, project))  # also of a project without files
     state = context.decided_by or NO_GRANTS
     if worker.served(index.name, state) is None:
         raise NotFound(f"There is no index {index.name!r} any more.")

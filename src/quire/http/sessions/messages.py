@@ -29,6 +29,10 @@ _OFF: Final = (
     "This server has no Upload API 2.0: it follows a draft (PEP 694), and is served with --experimental. Upload to the "
     "address of the index instead."
 )
+_ALONE: Final = (
+    "This server has no Upload API 2.0: sessions are kept with the store's grants and definitions, which it does not "
+    "read (--rights settings). Upload to the address of the index instead."
+)
 
 
 class Meta(msgspec.Struct, frozen=True, rename="kebab"):
@@ -71,8 +75,11 @@ M = TypeVar("M", bound=Message)
 def check_served(request: Request) -> None:
     """Raises NotFound where the server does not serve this API, and HttpError 406 for a client that wants another
     representation."""
-    if not worker_of(request).settings.experimental:
+    settings = worker_of(request).settings
+    if not settings.experimental:
         raise NotFound(_OFF)
+    if settings.rights == "settings":
+        raise NotFound(_ALONE)
     wanted = [piece.partition(";")[0].strip().lower() for piece in request.headers.get("accept", "*/*").split(",")]
     if _ACCEPTED.isdisjoint(wanted):
         raise HttpError(406, f"Answers here are {MEDIA_TYPE}; accept that.")
