@@ -248,12 +248,16 @@ class Mirror:
         raise UpstreamBusy(f"The page of {name} changes faster than it can be read; repeat later.")
 
     async def _stored(self, name: str, known: Mirrored | None) -> Mirrored:
-        """As `_load`. On a local disk it takes no thread to find that there is no record."""
+        """As `_load`. On a local disk it takes no thread to read the record, a folder with a small file."""
         record = None
-        if known is None and self._reads_inline:
-            record = self._records.read(f"{self._prefix}/{name}")
-            if record.data is None:
-                return Mirrored(name, record, None, None)
+        if self._reads_inline:
+            record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
+            if known is not None and record is known.record:
+                return known
+            with suppress(DamagedRecord):
+                found = self._by_record(name, known, record)
+                if found is not None:
+                    return found
         return await self._in_thread(self._load, name, known, record)
 
     async def _written(self, current: Mirrored) -> Mirrored | None:
@@ -446,21 +450,12 @@ class Mirror:
         for _ in range(_READ_AGAIN):
             if known is not None and record is known.record:
                 return known
-            validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
             try:
+                found = self._by_record(name, known, record, may_be_unread=may_be_unread)
+                if found is not None:
+                    return found
                 page = mirrored.decode_page(record.data) if record.data is not None else None
-                if (
-                    known is not None
-                    and known.page is not None
-                    and page is not None
-                    and known.page.content == page.content
-                    and known.page.made == page.made
-                ):
-                    known.record, known.page = validator, page
-                    return known
-                if may_be_unread and self._serves_unread(page):
-                    return Mirrored(name, validator, page, None, self)
-                content = self.read(name, page)
+                return Mirrored(name, _validator_of(record), page, self.read(name, page))
             except BlobMissing:
                 again = self._records.read(record.key, record)
                 if again is record:
@@ -470,8 +465,26 @@ class Mirror:
             except DamagedRecord as error:
                 log.warning("mirrored page is damaged", project=name, error=str(error))
                 break
-            return Mirrored(name, validator, page, content)
         return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
+
+    def _by_record(
+        self, name: str, known: Mirrored | None, record: Record, *, may_be_unread: bool = True
+    ) -> Mirrored | None:
+        """The project by its record alone; None where its blob has to be read. Raises DamagedRecord."""
+        page = mirrored.decode_page(record.data) if record.data is not None else None
+        if (
+            known is not None
+            and known.page is not None
+            and page is not None
+            and (known.page.content, known.page.made) == (page.content, page.made)
+        ):
+            known.record, known.page = _validator_of(record), page
+            return known
+        if may_be_unread and self._serves_unread(page):
+            return Mirrored(name, _validator_of(record), page, None, self)
+        if page is not None and page.content is not None and page.blob is not None:
+            return None
+        return Mirrored(name, _validator_of(record), page, self.read(name, page))
 
     def read(self, name: str, page: MirroredPage | None) -> UpstreamPage | None:
         """The page of a record. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
@@ -543,12 +556,11 @@ class Mirror:
                 self.renderings.remove(name, before.content)
         if content is None:
             return None
-        validator = Record(record.key, b"", record.tag, record.validation)
         if not self._serves_unread(after):
-            return Mirrored(name, validator, after, content.page)
+            return Mirrored(name, _validator_of(record), after, content.page)
         if confirmed is None:
             self._fresh.put(content.name, content.page)
-        return Mirrored(name, validator, after, None, self)
+        return Mirrored(name, _validator_of(record), after, None, self)
 
     def _put(self, name: str, content: Content, *, durable: bool) -> str:
         """Store the bytes of a large page; the name of its blob."""
@@ -575,3 +587,8 @@ class Mirror:
     async def _in_maker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._makers(), work)
+
+
+def _validator_of(record: Record) -> Record:
+    """The record without its document, which is kept in another form."""
+    return Record(record.key, None if record.data is None else b"", record.tag, record.validation)
