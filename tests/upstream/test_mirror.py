@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from quire.domain.project import Status
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
+from quire.store.posix.store import PosixStore
 from quire.upstream.mirror import Answered, Mirror, Mirrored
 from quire.upstream.mirrored import LEASE, MOST_MADE, Ages, Content, Validators, found, with_made
 from quire.upstream.pages import UpstreamFile, UpstreamPage
@@ -608,5 +610,23 @@ def test_an_incomplete_answer_is_a_failure_also_when_a_thread_finds_it() -> None
         assert len(world.other.asked) == 1
         world.clock.pass_(seconds=5)
         assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_a_page_that_was_just_written_is_known_without_waiting(tmp_path: Path) -> None:
+    """Also while the times of its folder are too young to tell it from a later one: its record is read then."""
+
+    async def main() -> None:
+        world = World()
+        store, other = (PosixStore.open(tmp_path) for _ in range(2))
+        world.other.answers = [answer(1), answer(2)]
+        worker = world.worker(store)
+        found = await worker.get("foo", None)
+        assert worker.inline(found) is found
+        world.clock.pass_(minutes=1)
+        assert world.worker(other).take("foo", page(2), world.clock())
+        assert worker.inline(found) is None
+        assert number_of(await worker.get("foo", found)) == "foo-2.0.tar.gz"
 
     asyncio.run(main())

@@ -183,9 +183,16 @@ class Mirror:
         """When the other index may be asked again, after a failure."""
 
     def inline(self, known: Mirrored) -> Mirrored | None:
-        """The same, if that is known without waiting; None when it takes a call of `get`."""
-        if known.until is None or self._now() >= known.until or not self._records.unchanged(known.record):
+        """The same, if that is known without waiting; None when it takes a call of `get`.
+
+        A record that was written a moment ago is read: it takes less than the way of `get`.
+        """
+        if known.until is None or self._now() >= known.until:
             return None
+        if not self._records.unchanged(known.record):
+            is_same = self._reads_inline and self._records.read(known.record.key, known.record) is known.record
+            if not is_same:
+                return None
         self._count(known, None)
         return known
 
