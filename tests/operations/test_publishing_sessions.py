@@ -260,7 +260,11 @@ def test_a_session_expires_with_its_files() -> None:
     assert definition_of(store, token) is None
     assert Index(store, token).names() == ()
     assert sessions.forget_ended(ORIGIN) == 0
+    Index(store, token).publish(
+        [staged_wheel(store, "alpha", "1.0", variant="session")]
+    )  # of an upload that was under way
     assert sessions_of(store, after + KEPT).forget_ended(ORIGIN) == 1
+    assert Index(store, token).names() == ()
     assert sessions.read(token) is None
     with pytest.raises(NotFound):
         sessions.change(token, lambda found: found)

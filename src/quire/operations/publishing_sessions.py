@@ -233,6 +233,7 @@ class Sessions:
                 if session.status in sessions.ENDED:
                     self.remove_stage(token, origin)
             elif moment(session.ended or session.since or session.expires) + KEPT < now:
+                self.remove_stage(token, origin)  # files that arrived while it ended, of a worker that died then
                 deleted += self._forget(token)
         return deleted
 
