@@ -28,6 +28,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "poetry": ("poetry>=2.1",),
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
     "flit": ("flit>=4.2",),
+    "pipx": ("pipx>=1.18",),
     "hatch": ("hatch>=1.18",),
     "pip-audit": ("pip-audit>=2.10",),
     # with copies of the distutils of Python 3.10, 3.10 and 3.11, and the last one that can upload

@@ -4,7 +4,12 @@ local versions, relative URLs, no sizes. An application of the private index nee
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import sys
+import zipfile
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -27,12 +32,25 @@ NEEDED = {"acme_app": "1.0", "far_lib": "1.0", "torchish": PINNED}
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nRequires-Python: >=3.8\n{}"
 
 
+def newest_pip() -> dict[str, bytes]:
+    """A wheel of the newest pip, packed again from its environment: pipx wants it from the index."""
+    (info,) = environments.programs("pip-newest").parent.glob("lib/python*/site-packages/pip-*.dist-info")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder in (info, info.with_name("pip")):
+            for each in folder.rglob("*"):
+                if each.is_file() and each.suffix != ".pyc":
+                    archive.write(each, each.relative_to(info.parent))
+    return {f"{info.name.removesuffix('.dist-info')}-py3-none-any.whl": packed.getvalue()}
+
+
 @pytest.fixture(scope="module")
 def public() -> Iterator[FakeIndex]:
     with serving_index() as index:
         index.has("far-lib", {wheel_name("far-lib", "1.0"): make_wheel("far-lib", "1.0")})
         index.has("torchish", {wheel_name("torchish", "9.0"): make_wheel("torchish", "9.0")})
         index.has("acme-app", {wheel_name("acme-app", "9.0"): make_wheel("acme-app", "9.0")})
+        index.has("pip", newest_pip())
         yield index
 
 
@@ -112,6 +130,43 @@ def test_project_managers(site: Site, sandbox: Sandbox, client: str) -> None:
     assert hashlib.sha256(make_wheel("torchish", PINNED)).hexdigest() in lock
     found = installed(next((folder / ".venv").glob("lib/python*/site-packages")))
     assert {name: version for name, version in found.items() if name in NEEDED} == NEEDED
+
+
+@pytest.mark.parametrize("backend", ["pip", "uv"])
+def test_pipx(site: Site, public: FakeIndex, sandbox: Sandbox, backend: str) -> None:
+    """It installs a private program with its public dependency, and a newer one over it; its backend asks the index of
+    the environment, also for pip itself, and no upstream is asked for the program."""
+    program = "import far_lib\n\ndef main():\n    print('acme', VERSION, far_lib.VERSION)\n"
+    for version in ("1.0", "2.0"):
+        content = make_wheel(
+            "acme-cli",
+            version,
+            metadata=METADATA.format("acme-cli", "Requires-Dist: far-lib\n").replace("1.0", version),
+            files={
+                "acme_cli.py": f"VERSION = {version!r}\n{program}".encode(),
+                f"acme_cli-{version}.dist-info/entry_points.txt": b"[console_scripts]\nacme-cli = acme_cli:main\n",
+            },
+        )
+        filename = wheel_name("acme-cli", version)
+        sent = post(site, twine_form(filename, content, name="acme-cli", version=version))
+        assert sent.status_code in {200, 409}, sent.text
+    simple, home = f"{site.base}simple/", sandbox.home / "pipx"
+    settings: dict[str, Any] = {
+        "PIPX_HOME": str(home),
+        "PIPX_BIN_DIR": str(home / "bin"),
+        "PIPX_DEFAULT_BACKEND": backend,
+        "PIPX_DEFAULT_PYTHON": sys.executable,
+        "PIP_INDEX_URL": simple,
+        "UV_DEFAULT_INDEX": simple,
+        "PATH": f"{environments.uv().parent}:{os.defpath}",
+    }
+    pipx = environments.programs("pipx") / "pipx"
+    ok(sandbox.run(pipx, "install", "acme-cli<2", **settings))
+    assert ok(sandbox.run(home / "bin" / "acme-cli")).strip() == "acme 1.0 1.0"
+    ok(sandbox.run(pipx, "install", "--force", "acme-cli", **settings))
+    assert ok(sandbox.run(home / "bin" / "acme-cli")).strip() == "acme 2.0 1.0"
+    assert len([path for path in public.paths if "acme-cli" in path]) == 1  # by the first upload
+    assert any(path.startswith("/simple/pip/") for path in public.paths) or backend == "uv"
 
 
 def test_programs_that_look_for_new_versions(site: Site, public: FakeIndex, wheels: FakeIndex) -> None:
