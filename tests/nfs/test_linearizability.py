@@ -75,3 +75,18 @@ def test_no_reader_sees_a_part_of_a_promotion(machine: Recorded, hammering: floa
     # that it was a test at all
     assert report["promoted"] > 0
     assert report["reads"] > 100
+
+
+@pytest.mark.parametrize("file_system", ["ext4"])
+def test_every_answer_about_mirrored_pages_is_right(machine: Recorded, hammering: float) -> None:
+    """Servers on both clients mirror an upstream that changes, fails and lies, while their workers are killed."""
+    seconds = hammering * _TIMES
+    report = machine.run("mirrors", timeout=int(seconds) + 2 * _MORE, seconds=seconds)
+    assert report["violations"] == {}, report["examples"]
+    assert report["odd"] == {}
+    # that it was a test at all
+    assert report["pages"] > 100
+    assert report["files"] > 0
+    assert report["private"] > 0
+    assert report["kills"] > 0
+    assert report["lies"] > 0
