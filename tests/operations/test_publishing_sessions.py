@@ -19,6 +19,7 @@ from quire.domain import publishing_sessions as documents
 from quire.domain.errors import FileExists, NameReserved, NotFound, ProjectClosed, SessionConflict, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.domain.publishing_sessions import FileStatus, OpenSession, PublishingSession, SessionFile, Status
+from quire.domain.webhooks import Webhook
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import promoting
@@ -325,3 +326,32 @@ def test_what_is_not_editable_takes_no_change(status: Status, action: str) -> No
         return
     with pytest.raises(SessionConflict):
         ACTIONS[action](session)
+
+
+def test_a_session_that_was_extended_meanwhile_does_not_expire() -> None:
+    """A request that has read its definition before goes by the one of now."""
+    store = MemoryStore()
+    token = filled(store)
+    sessions = sessions_of(store, LIFETIME + timedelta(seconds=2))
+    before, session = definition_of(store, token), sessions.read(token)
+    assert session is not None
+    sessions_of(store).extend(token, session, 3600, ORIGIN)
+    assert sessions.settled(token, session, before, Index(store), ORIGIN).status is Status.OPEN
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (f"s-{'0' * 48}", True),
+        (f"s-{'a' * 47}", False),
+        (f"s-{'g' * 48}", False),
+        ("0" * 50, False),
+        (f"s-{'0' * 46}/.", False),
+        ("", False),
+    ],
+)
+def test_what_has_the_form_of_a_token(text: str, is_one: bool) -> None:
+    """Nothing else is looked up, and no webhook is told of what is in a stage of this name."""
+    assert documents.is_token(text) is is_one
+    hook = Webhook(url="https://hooks.example/", created="2026-11-29T12:00:00Z", secret="whsec_x")
+    assert hook.covers(text, "alpha") is not is_one

@@ -175,6 +175,9 @@ class Sessions:
             if definition is not None:
                 self.remove_stage(token, origin)
         elif definition is None or definition.has_ended(now):
+            definition = self.access.read().state.document.indexes.get(token)  # it may have been extended since
+            if definition is not None and not definition.has_ended(now):
+                return session
             expires = at if definition is None else str(definition.expires)
             with contextlib.suppress(SessionConflict):
                 session = self.change(token, lambda found: sessions.canceled(found, at, expires, _EXPIRED))

@@ -354,3 +354,20 @@ def test_a_stage_that_an_administrator_deletes_cancels_its_session(tmp_path: Pat
         assert (await look(client, session))["status"] == "canceled"
 
     serve(tmp_path, scenario)
+
+
+def test_the_policy_of_the_index_counts_for_its_sessions(tmp_path: Path) -> None:
+    """When the bytes arrive, and again at the publication."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        access, content = AccessRecords(store), make_wheel("alpha", "1.0")
+        session = await create(client)
+        name = await upload(client, session, "alpha", "1.0")
+        defining.set_policy(access, "main", {"deny": ["alpha"]}, default="main", origin=Origin())
+        await publish(client, session, 403)
+        link = (await look(client, session))["files"][name]["link"]
+        assert (await client.delete(link)).status_code == 204
+        file = await announce(client, session, name, content)
+        await send_bytes(client, file, content, 403)
+
+    serve(tmp_path, scenario)
