@@ -193,6 +193,7 @@ PRIVATE = {
     "command_line.py": {"_actions", "_SubParsersAction"},
     "http/fast/test_raw_requests.py": {"_blocks", "_logins"},
     "linearizability/mirrors/program.py": {"_load", "_login", "_records"},
+    "commanding.py": {"_run_exitfuncs", "_shutdown"},
     "marking.py": {"_response"},
     "observe/test_log_output.py": {"_lock"},
     "servers/test_sendfile.py": {"_has_room"},

@@ -1,4 +1,7 @@
-"""Decisions by policies: which rule decides, in which order, until when."""
+"""Decisions by policies: which rule decides, in which order, until when.
+
+Replaced here: the translation of a pattern, by one that counts, since no decision tells how much work it was.
+"""
 
 from __future__ import annotations
 
