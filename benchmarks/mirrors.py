@@ -20,7 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
+import httpx
 from tests.serving import environment, free_port
 
 from benchmarks.corpora import wheel
@@ -28,13 +30,13 @@ from benchmarks.environments import PROJECT
 from benchmarks.load import Load, ask_quickly
 from benchmarks.mirror_large import large_file
 from benchmarks.mirror_many import many_projects
-from benchmarks.mirror_peers import PEERS, QUIRE, QUIRE_4, Mirror, Mirroring, mirroring
+from benchmarks.mirror_peers import PEERS, QUIRE, QUIRE_4, Mirror, Mirroring, mirroring, quire
 from benchmarks.mirror_tables import Table, keep, kept, made
 from benchmarks.peers import QUIRE as HOSTING
 from benchmarks.peers import Server
 from benchmarks.processes import Unavailable, started, wait_for
 from benchmarks.progress import say
-from benchmarks.recorded import CONSTRAINTS, JSON, download, keep_page, playing, recorded, resolve
+from benchmarks.recorded import CONSTRAINTS, JSON, REQUIREMENTS, download, keep_page, playing, recorded, resolve
 from quire.config.settings import DEFAULT_FALLBACK_URL
 
 SIZES = {"ten": 10, "boto": 4000}
@@ -94,7 +96,14 @@ def compile_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: 
 def public_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
     """The same by the index that the environment names, over the network, by quire alone."""
     index = os.environ.get("UV_DEFAULT_INDEX", DEFAULT_FALLBACK_URL)
-    ours = [kind for kind in kinds if kind in {QUIRE, QUIRE_4}]
+    page = httpx.get(f"{index.rstrip('/')}/{REQUIREMENTS[0]}/", headers=_JSON, follow_redirects=True, timeout=60)
+    hosts = {urlsplit(urljoin(str(page.url), entry["url"])).hostname or "" for entry in page.json()["files"]}
+    named = ("--upstream-hosts", ",".join(sorted(hosts)))  # a proxy of the public index may be in this network
+    ours = [
+        Mirroring(kind.name, kind.simple, quire(workers, *named))
+        for kind, workers in ((QUIRE, 1), (QUIRE_4, 4))
+        if kind in kinds
+    ]
     title = "`uv pip compile` of the public index, direct = 1"
     return _compiled(title, index, ours, work, rounds, recorded() / CONSTRAINTS)
 
@@ -209,13 +218,13 @@ def _hosting(work: Path) -> Iterator[Server]:
     for name, files in SIZES.items():
         for number in range(files):
             (wheels / f"{name}-1.{number}-py3-none-any.whl").write_bytes(wheel(name, f"1.{number}"))
-    quire = [sys.executable, "-m", "quire"]
+    program = [sys.executable, "-m", "quire"]
     with started(
-        [*quire, "import", str(wheels), "-d", str(root)], work / "import.log", environ=environment(), cwd=work
+        [*program, "import", str(wheels), "-d", str(root)], work / "import.log", environ=environment(), cwd=work
     ) as done:
         if done.process.wait() != 0:
             raise Unavailable(f"the import failed: {done.tail()}")
-    command = [*quire, "run", "-i", "127.0.0.1", "-p", str(port), "--workers", "1", "-a", ".", "-P", ".", str(root)]
+    command = [*program, "run", "-i", "127.0.0.1", "-p", str(port), "--workers", "1", "-a", ".", "-P", ".", str(root)]
     with started(command, work / "hosted.log", environ=environment(), cwd=work) as running:
         server = Server(HOSTING, running, port)
         wait_for(running, lambda: server.ask("/simple/ten/", _JSON).status == 200, 60)
