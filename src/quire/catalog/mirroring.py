@@ -143,6 +143,7 @@ class Mirrors:
             server,
             readers=threads.readers,
             writers=threads.writers,
+            examiners=threads.background,
             space=self._space,
             record=mirror.record_made,
             durable=self._confirms,

@@ -17,10 +17,12 @@ WRITERS: Final = 32
 """A write mostly waits for the disk."""
 LARGE_UPLOADS: Final = 4
 """Of their own: an archive of gigabytes takes the processor for a minute, and small uploads must not wait for it."""
+BACKGROUND: Final = 2
+"""For work that no request waits for, such as reading archives for their metadata: it holds up nothing else."""
 
 
 class Threads:
-    """Five pools, each made when it is first asked for. Belongs to one event loop."""
+    """Six pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -44,6 +46,10 @@ class Threads:
     def large_uploads(self) -> ThreadPoolExecutor:
         """For uploads whose archives take long to examine."""
         return self._pool("upload", LARGE_UPLOADS)
+
+    def background(self) -> ThreadPoolExecutor:
+        """For long work behind the answers."""
+        return self._pool("behind", BACKGROUND)
 
     def close(self) -> None:
         """Start nothing more, and drop the work that waits. For the end of the process."""

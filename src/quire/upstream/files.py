@@ -52,15 +52,17 @@ class MirroredFiles:
         *,
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
+        examiners: Callable[[], Executor] | None = None,
         space: MirrorSpace | None = None,
         record: Record | None = None,
         spool: str | None = None,
         durable: bool = False,
     ) -> None:
-        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `space`: that
-        of all mirrors of this worker, None for one without a bound; `record`: enters metadata that was made
-        into the record of a page, None to make none; `spool`: the directory for files that arrive, None
-        for the system's; `durable`: whether metadata that is fetched survives a loss of power, as files do.
+        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `examiners`:
+        for archives that are read for their metadata, None for the writers; `space`: that of all mirrors of this worker,
+        None for one without a bound; `record`: enters metadata that was made into the record of a page, None to make
+        none; `spool`: the directory for files that arrive, None for the system's; `durable`: whether metadata that is
+        fetched survives a loss of power, as files do.
         """
         self.upstream = upstream
         self._blobs = store.blobs
@@ -70,7 +72,15 @@ class MirroredFiles:
         )
         self._maker = None
         if record is not None:
-            self._maker = MetadataMaker(store, f"{MIRROR}/{upstream}", server, record, readers=readers, writers=writers)
+            self._maker = MetadataMaker(
+                store,
+                f"{MIRROR}/{upstream}",
+                server,
+                record,
+                readers=readers,
+                writers=writers,
+                examiners=examiners or writers,
+            )
         self._survives = store.validates_inline
         """Whether the bytes of an open file can be read to their end after its removal."""
         self._writable = store.writable

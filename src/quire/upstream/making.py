@@ -64,8 +64,10 @@ class MetadataMaker:
         *,
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
+        examiners: Callable[[], Executor],
     ) -> None:
-        """`folder`: of all keys of the other index."""
+        """`folder`: of all keys of the other index; `examiners`: threads for reading whole archives, which may take
+        long: a large sdist is unpacked up to its metadata."""
         self._blobs = store.blobs
         self._writable = store.writable
         self._folder = folder
@@ -73,6 +75,7 @@ class MetadataMaker:
         self._record = record
         self._readers = readers
         self._writers = writers
+        self._examiners = examiners
         self._tried: set[tuple[str, bool]] = set()
         """Digests of files, and whether their whole was there: these are not tried again."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +131,7 @@ class MetadataMaker:
 
     async def _of_whole(self, file: UpstreamFile, key: str) -> bytes | None:
         try:
-            return await self._in(self._writers, partial(_of_blob, self._blobs, file, key))
+            return await self._in(self._examiners, partial(_of_blob, self._blobs, file, key))
         except BlobMissing:  # removed again
             return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,11 +21,11 @@ from quire.index.audit.entries import Origin
 from quire.operations import defining, granting
 from quire.operations.advisories import remove_advisories, update_advisories
 from quire.process.progress import Progress
-from tests.asking import BUCKET_IN_MEMORY
 from tests.distributions import make_wheel, wheel_name
 from tests.http.app.test_upstreams import JSON, Workers
-from tests.store.bucket.counted import counted_bucket
 from tests.upstreams import FakeIndex, page, serving_index
+
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 HTML = {"accept": "text/html"}
 API = "/-/api/v1/indexes"
@@ -110,17 +109,6 @@ def has_six(index: FakeIndex, young: str | None = "2026-11-24T12:00:00.000000Z",
         for name, time in times.items()
     }
     index.has("six", files, **entries)
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture(params=["volume", "bucket"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with counted_bucket() if request.param == "bucket" else contextlib.nullcontext():
-        yield str(tmp_path) if request.param == "volume" else f"{BUCKET_IN_MEMORY}/{tmp_path.name}"
 
 
 def run(rig: Rig, scenario: Callable[[], Awaitable[None]]) -> None:

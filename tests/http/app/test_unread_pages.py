@@ -6,7 +6,6 @@ Replaced here: the reading of kept pages, by one that counts those that are made
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import hashlib
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from quire.http.fast.fast_path import ASGIHeaders, FastPath
 from quire.index.audit.entries import Origin
 from quire.operations import defining
 from quire.upstream.renderings import Renderings
-from tests.asking import BUCKET_IN_MEMORY
 from tests.http.app.test_upstreams import JSON, Workers, asked
-from tests.store.bucket.counted import counted_bucket
 from tests.upstreams import Answer, FakeIndex, serving_index
+
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 MANY = 150
 """Files of a project whose page is kept in a blob."""
@@ -35,17 +34,6 @@ MANY = 150
 def other() -> Iterator[FakeIndex]:
     with serving_index() as index:
         yield index
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture(params=["volume", "bucket"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with counted_bucket() if request.param == "bucket" else contextlib.nullcontext():
-        yield str(tmp_path) if request.param == "volume" else f"{BUCKET_IN_MEMORY}/{tmp_path.name}"
 
 
 def offer(index: FakeIndex, *, first: int = 0) -> dict[str, bytes]:

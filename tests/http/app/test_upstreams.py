@@ -4,8 +4,8 @@ each worker however many indexes have it."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from quire.http.app.application import create_application
 from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.index.audit.entries import Origin
 from quire.operations import defining
-from tests.asking import BUCKET_IN_MEMORY
-from tests.distributions import make_wheel, wheel_name
-from tests.store.bucket.counted import counted_bucket
+from quire.upstream import making
+from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.upstreams import Answer, FakeIndex, page, serving_index
+
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
 
@@ -41,17 +42,6 @@ def near() -> Iterator[FakeIndex]:
 def far() -> Iterator[FakeIndex]:
     with serving_index() as index:
         yield index
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture(params=["volume", "bucket"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with counted_bucket() if request.param == "bucket" else contextlib.nullcontext():
-        yield str(tmp_path) if request.param == "volume" else f"{BUCKET_IN_MEMORY}/{tmp_path.name}"
 
 
 class Workers:
@@ -338,3 +328,33 @@ def test_definitions_are_bounded(change: dict[str, Any], said: str) -> None:
     document = with_settings(AccessDocument(), "main", {"claim": [f"acme{each}-*" for each in range(5000)]}, "main")
     with pytest.raises(InvalidRequest, match=said):
         with_settings(document, "main", change, "main")
+
+
+def test_archives_are_examined_in_threads_of_their_own(
+    tmp_path: Path, near: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the metadata of mirrored files, which no client waits for: uploads do not wait for a large sdist."""
+    names, examined = list[str](), threading.Event()
+    read = making.read_metadata
+
+    def noted(*words: Any, **more: Any) -> Any:
+        names.append(threading.current_thread().name)
+        examined.set()
+        return read(*words, **more)
+
+    monkeypatch.setattr(making, "read_metadata", noted)
+    near.has("old", {sdist_name("old", "1.0"): make_sdist("old", "1.0")})
+
+    async def main() -> None:
+        workers = Workers(str(tmp_path))
+        try:
+            await workers.define("main", {"upstream": {"url": near.url}})
+            client = workers.clients[0]
+            (file,) = (await client.get("/simple/old/", headers=JSON)).json()["files"]
+            assert (await client.get(str(httpx.URL("http://127.0.0.1/simple/old/").join(file["url"])))).is_success
+            assert await asyncio.to_thread(examined.wait, 20)
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert all(name.startswith("behind") for name in names)
