@@ -18,7 +18,7 @@ from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.advisory_sources import AdvisorySource
 from quire.domain.errors import DamagedRecord, InvalidRequest
-from quire.domain.indexes import IndexDefinition
+from quire.domain.indexes import IndexDefinition, PastTrash
 from quire.domain.namespaces import Namespace
 from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
 from quire.domain.publishing_sessions import OpenSession
@@ -28,9 +28,12 @@ from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
 """The record's key, in every store."""
-FORMAT: Final = 4
+FORMAT: Final = 5
 """The highest format number that this version writes; a document with a higher one is not understood, and never
 overwritten."""
+_WITHOUT_HIDING: Final = 4
+"""The format number of a document without an index that hides deleted files at past moments: an earlier version would
+show them."""
 _WITHOUT_SESSIONS: Final = 3
 """The format number of a document without publishing sessions: an earlier version would not keep the names that they
 reserve."""
@@ -306,8 +309,11 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
 
 
 def _format_of(document: AccessDocument) -> int:
-    if any(definition.session is not None for definition in document.indexes.values()):
+    definitions = document.indexes.values()
+    if any(definition.past_trash is not PastTrash.SHOWN for definition in definitions):
         return FORMAT
+    if any(definition.session is not None for definition in definitions):
+        return _WITHOUT_HIDING
     if any(definition.policy != NO_POLICY or definition.namespaces for definition in document.indexes.values()):
         return _WITHOUT_SESSIONS
     return _WITHOUT_POLICIES if document.indexes or _has_rates(document) else _WITHOUT_LIMITS

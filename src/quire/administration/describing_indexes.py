@@ -16,7 +16,7 @@ from quire.administration.documents import (
     UpstreamBody,
     UpstreamEntry,
 )
-from quire.domain.indexes import IndexDefinition, NewProjects
+from quire.domain.indexes import IndexDefinition, NewProjects, PastTrash
 from quire.domain.upstreams import UpstreamDefinition
 
 
@@ -52,6 +52,7 @@ def index_entry(
         session=None if definition.session is None else f"{definition.session.project} {definition.session.version}",
         merged=list(definition.merged),
         keep=list(definition.keep),
+        past_trash=str(definition.past_trash),
         namespaces=[
             NamespaceEntry(name=each.name, owners=list(each.owners), exempt=list(each.exempt))
             for each in definition.namespaces
@@ -87,6 +88,7 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "merge": body.merge,
         "unmerge": body.unmerge,
         "keep": body.keep,
+        "past_trash": PastTrash(body.past_trash) if body.past_trash is not msgspec.UNSET else msgspec.UNSET,
         "grant_namespace": _builtins(body.grant_namespace),
         "revoke_namespace": _builtins(body.revoke_namespace),
     }

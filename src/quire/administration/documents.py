@@ -91,6 +91,9 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Projects whose files are listed together with those of an upstream."""
     keep: list[str] = []
     """Rules of retention, such as `dev:10`."""
+    past_trash: str = "shown"
+    """`shown`, or `hidden`: at past moments, deleted files that are in the trash, from readers that may not manage the
+    project."""
     namespaces: list[NamespaceEntry] | None = None
     """By name; None for readers that are no administrators: they tell the names of users."""
     used: int | None = None
@@ -165,6 +168,7 @@ class IndexBody(Body, frozen=True, kw_only=True):
     """Projects for which this ends."""
     keep: Words | msgspec.UnsetType = msgspec.UNSET
     """Rules of retention, such as `dev:10` and `acme-nightly/any:20`, in place of those that it has."""
+    past_trash: Literal["shown", "hidden"] | msgspec.UnsetType = msgspec.UNSET
     grant_namespace: NamespaceBody | msgspec.UnsetType = msgspec.UNSET
     revoke_namespace: RevokeNamespaceBody | msgspec.UnsetType = msgspec.UNSET
 

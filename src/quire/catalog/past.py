@@ -16,7 +16,7 @@ Clients choose the moments, so these views have a budget of their own, in which 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -186,21 +186,34 @@ class PastIndex:
             _PastNames(index, in_large), inline=False, pacing=pacing, budget=budget, executor=threads.readers
         )
 
-    async def project(self, name: str, moment: str) -> PastView:
+    async def project(self, name: str, moment: str, hidden: Collection[str] = ()) -> PastView:
         """The project of a normalized name at a moment (see `quire.domain.moments`), as is known now. Raises NotFound
-        for a bad name; else as `ServedIndex.project`."""
+        for a bad name; else as `ServedIndex.project`. `hidden`: the indexes whose trash is not shown."""
         if not is_normalized(name):
             raise NotFound(f"{name[:200]!r} is not a normalized project name.")
-        return await self.projects.get(key_of(name, moment))
+        return await self.projects.get(key_of(name, moment, hidden))
 
-    async def names(self, moment: str) -> PastNames:
-        """The names of the projects that had a file at a moment, as is known now."""
-        return await self.project_names.get(moment)
+    async def names(self, moment: str, hidden: Collection[str] = ()) -> PastNames:
+        """The names of the projects that had a file at a moment, as is known now. `hidden`: as of `project`."""
+        return await self.project_names.get(key_of("", moment, hidden))
 
 
-def key_of(name: str, moment: str) -> str:
-    """The key of a project at a moment."""
-    return f"{moment} {name}"
+def key_of(name: str, moment: str, hidden: Collection[str] = ()) -> str:
+    """The key of a project at a moment, or by an empty name of the list. `hidden`: see `PastIndex.project`."""
+    return " ".join((moment, name, *sorted(hidden)))
+
+
+class _Asked(NamedTuple):
+    """See `key_of`."""
+
+    moment: str
+    name: str
+    hidden: frozenset[str]
+
+
+def _parsed(key: str) -> _Asked:
+    moment, name, *hidden = key.split(" ")
+    return _Asked(moment, name, frozenset(hidden))
 
 
 class _PastProjects(freshness.Source[PastView]):
@@ -219,13 +232,13 @@ class _PastProjects(freshness.Source[PastView]):
         return self._load(key, known)
 
     async def _load(self, key: str, known: PastView | None) -> PastView:
-        moment, _, name = key.partition(" ")
+        asked = _parsed(key)
         index = _there(self._index())
-        looked_up = await index.look_up(name)
+        looked_up = await index.look_up(asked.name)
         is_right = index.policies is None or known is None or index.policies.is_true(known.held)
         known = known if is_right and known is not None and known.now() is looked_up else None
-        now = await index.project(name) if looked_up.is_unread and known is None else looked_up
-        work = now, moment, index.policies, known, looked_up
+        now = await index.project(asked.name) if looked_up.is_unread and known is None else looked_up
+        work = now, asked, index.policies, known, looked_up
         if known is None and len(now.files) > _FEW_FILES:
             return await self._in_large(_past_view, *work)
         return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), _past_view, *work)
@@ -239,16 +252,17 @@ def _there(index: ServedIndex | None) -> ServedIndex:
 
 
 def _past_view(
-    now: ProjectView, moment: str, policies: Filter | None, known: PastView | None, looked_up: ProjectView
+    now: ProjectView, asked: _Asked, policies: Filter | None, known: PastView | None, looked_up: ProjectView
 ) -> PastView:
     """Blocks. `known`: an earlier view of the past, made of the same present one; `looked_up`: the present one as it
     stays in memory, perhaps without the files that `now` has, and not later than that."""
+    moment = asked.moment
     if known is not None and all(is_unchanged(index, read) for index, read in known.known_by):
         return known
     parts, known_by = list[ProjectPart](), list[tuple[Index, ReadPast]]()
     for (source, part), (_, files) in zip(now.parts, now.listed, strict=True):
         if isinstance(source, Hosted) and isinstance(part, HostedProject):
-            read = read_past(source.index, now.name, moment)
+            read = read_past(source.index, now.name, moment, with_trash=source.index.name not in asked.hidden)
             known_by.append((source.index, read))
             parts.append((source, _hosted_then(part, read, source.index.store)))
         else:
@@ -268,7 +282,7 @@ def _others_then(part: SourceProject, files: Sequence[ListedFile], moment: str) 
 
 
 class _PastNames(freshness.Source[PastNames]):
-    """The key is the moment."""
+    """The key is that of a project with an empty name."""
 
     def __init__(self, index: ServedIndex, in_large: Executing) -> None:
         self._index = ref(index)
@@ -288,16 +302,18 @@ class _PastNames(freshness.Source[PastNames]):
         return await self._in_large(_past_names, now, key, known)
 
 
-def _past_names(now: NamesView, moment: str, known: PastNames | None) -> PastNames:
+def _past_names(now: NamesView, key: str, known: PastNames | None) -> PastNames:
     """Blocks, for each project. One that cannot be read is left out, unless it is not that one alone."""
+    moment, _, hidden = _parsed(key)
     before = known.tags if known is not None else {}
     tags: dict[tuple[AnySource, str], _Had] = {}
     names = set[str]()
     for source, part in now.parts:
         if isinstance(source, Hosted):
-            for name in {*part.names, *source.index.trash.names().names}:
+            shows = source.index.name not in hidden
+            for name in {*part.names, *(source.index.trash.names().names if shows else ())}:
                 try:
-                    had = _had_files(source, name, moment, before.get((source, name)))
+                    had = _had_files(source, name, moment, before.get((source, name)), with_trash=shows)
                 except StoreError:
                     source.names(None)  # raises if it is not this project alone
                     continue
@@ -311,10 +327,10 @@ def _past_names(now: NamesView, moment: str, known: PastNames | None) -> PastNam
     return PastNames(sorted(names), tags)
 
 
-def _had_files(source: Hosted, name: str, moment: str, known: _Had | None) -> _Had:
+def _had_files(source: Hosted, name: str, moment: str, known: _Had | None, *, with_trash: bool) -> _Had:
     if known is not None and source.has_tag(name, known.tag):
         return known
-    read = read_past(source.index, name, moment)
+    read = read_past(source.index, name, moment, with_trash=with_trash)
     return _Had(read.tag, bool(read.past.files))
 
 

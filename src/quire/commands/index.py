@@ -23,12 +23,12 @@ from quire.commands.common import add_user_flag, count, plain, print_json, print
 from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
-from quire.domain.indexes import NewProjects
+from quire.domain.indexes import NewProjects, PastTrash
 from quire.domain.quotas import percent
 from quire.domain.sizes import as_setting, in_words
 
 _NONE = "none"
-_SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota", "behind")
+_SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota", "behind", "past_trash")
 _UPSTREAM_SETTINGS = ("only", "hosts", "max_age", "max_stale", "first")
 
 
@@ -105,6 +105,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="releases that are kept, and no others of their kind: dev:10, pre:30d, acme-nightly/any:20; repeat it for "
         "several; none for no rules. 'quire gc' removes the others",
+    )
+    add(
+        "--past-trash",
+        choices=tuple(map(str, PastTrash)),
+        metavar="READERS",
+        help="deleted files that are in the trash, at past moments (/@2026-11-01/): shown to each reader, or hidden "
+        "from those that may not manage the project",
     )
     _add_upstream(parser)
 
@@ -227,6 +234,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         ("Quota of a project", _in_words(entry.project_quota)),
         *([("Behind it", ", ".join(entry.behind))] if entry.behind else []),
         *(("Keeps", each) for each in entry.keep),
+        *([("Trash at past moments", entry.past_trash)] if entry.past_trash != PastTrash.SHOWN else []),
         *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams or ()),
         *([("Merged projects", ", ".join(entry.merged))] if entry.merged else []),
     ]

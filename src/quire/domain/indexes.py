@@ -28,6 +28,15 @@ class NewProjects(StrEnum):
     """The principal that created it owns it: it may upload to the project and manage it, and admits others."""
 
 
+class PastTrash(StrEnum):
+    """What a reader sees at a past moment of files that were deleted since, and are in the trash."""
+
+    SHOWN = "shown"
+    """Each reader of the index gets them, as they were there then."""
+    HIDDEN = "hidden"
+    """Only principals that may manage the project get them."""
+
+
 class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Immutable: a change makes a new one. An index without a definition has the defaults."""
 
@@ -59,6 +68,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Rules of retention (`quire.domain.retention`), which `quire gc` obeys; none lets nothing go."""
     namespaces: Grants = ()
     """Prefixes of names that were granted to owners (PEP 752), by name; a document with one has format 3."""
+    past_trash: PastTrash = PastTrash.SHOWN
+    """A document with an index that hides them has format 5."""
     session: OpenSession | None = None
     """The publishing session that it is the stage of; None for every other index. A document with one has format 4."""
     unknown: dict[str, Any] = {}

@@ -27,8 +27,9 @@ class ReadPast(NamedTuple):
     """The other records that it was read from: it is true as long as the project's record and these are unchanged."""
 
 
-def read_past(index: Index, name: str, moment: str) -> ReadPast:
-    """The project of a normalized name at a moment. Blocks. Raises DamagedRecord, StoreError."""
+def read_past(index: Index, name: str, moment: str, *, with_trash: bool = True) -> ReadPast:
+    """The project of a normalized name at a moment; without files that are in the trash where `with_trash` is false.
+    Blocks. Raises DamagedRecord, StoreError."""
     records = index.store.records
     for _ in range(_MOST_ROUNDS):
         record = records.read(index.key(name))
@@ -41,7 +42,7 @@ def read_past(index: Index, name: str, moment: str) -> ReadPast:
         archive = records.read(archive_key(index.name, name))
         log = [logged.entry for logged in LogReader(records, index.name, index.prefix).project(name)]
         trash = records.read(index.trash.key(name))
-        trashed = files_of(decode(trash), trash.key)
+        trashed = files_of(decode(trash), trash.key) if with_trash else ()
         if records.read(record.key, record) is record:  # so all was true together
             others = (_validator(archive), _validator(trash))
             return ReadPast(past_of(project, log, trashed, moment), tag, others)

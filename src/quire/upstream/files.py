@@ -59,7 +59,7 @@ class MirroredFiles:
         durable: bool = False,
     ) -> None:
         """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `examiners`:
-        for archives that are read for their metadata, None for the writers; `space`: that of all mirrors of this worker,
+        for archives that are read for their metadata, None for the writers; `space`: of all mirrors of this worker,
         None for one without a bound; `record`: enters metadata that was made into the record of a page, None to make
         none; `spool`: the directory for files that arrive, None for the system's; `durable`: whether metadata that is
         fetched survives a loss of power, as files do.

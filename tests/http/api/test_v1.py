@@ -188,6 +188,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "session": None,
             "merged": [],
             "keep": [],
+            "past_trash": "shown",
             "namespaces": None,
             "used": None,
         }

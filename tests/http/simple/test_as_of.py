@@ -23,7 +23,7 @@ from quire.index.index import Index
 from quire.store.opening import open_store
 from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, post, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import until
+from tests.serving import run_quire, until
 from tests.upstreams import FakeIndex, serving_index
 
 FRESH = {"accept": JSON_V1, "connection": "close"}
@@ -328,6 +328,45 @@ def test_rights_are_those_of_the_index(tmp_path: Path) -> None:
         for path in ("simple/", "simple/acme/", "packages/acme/0/a.whl"):
             assert site.get(f"/@2026-01-01/{path}").status_code == 401
         assert site.client.get("/@2026-01-01/simple/", auth=("ann", "secret")).status_code == 200
+
+
+def test_trashed_files_can_be_hidden_from_readers(tmp_path: Path) -> None:
+    """Of an index and of one behind it: from pages, lists and downloads, for the next request; from all but those that
+    may manage the project."""
+    users = {"ann": "secret-a", "bob": "secret-b"}
+    flags = ("-a", "list,download,update", "-P", password_file(tmp_path, **users), "--disable-fallback")
+    with serve(tmp_path, *flags, "--workers", 2) as site:
+        ann, bob = (httpx.BasicAuth(user, secret) for user, secret in users.items())
+
+        def quire(*words: str) -> None:
+            done = run_quire(*words, "-d", site.root, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+
+        quire("access", "init", "--admin", "user:ann", "-a", "list,download,update")
+        quire("grant", "user:bob", "read")
+        quire("index", "create", "front", "--behind", "main")
+        site.client.auth = ann
+        publish_wheel(site, "secret")
+        there = timestamp()
+        quire("delete", "secret", "--all", "--yes")
+        page = site.client.get(f"/@{there}/simple/secret/", headers=FRESH)
+        link = page.url.join(page.json()["files"][0]["url"]).path
+
+        def seen(user: httpx.BasicAuth, at: str) -> set[tuple[int, int, int]]:
+            found = set()
+            for _ in range(4):
+                files = site.client.get(f"{at}/@{there}/simple/secret/", headers=FRESH, auth=user).json()["files"]
+                names = site.client.get(f"{at}/@{there}/simple/", headers=FRESH, auth=user).json()["projects"]
+                found.add((len(files), len(names), site.client.get(f"{at}{link}", auth=user).status_code))
+            return found
+
+        for at in ("", "/front"):
+            assert seen(ann, at) == seen(bob, at) == {(1, 1, 200)}
+        quire("index", "set", "main", "--past-trash", "hidden")
+        for at in ("", "/front"):
+            assert (seen(bob, at), seen(ann, at)) == ({(0, 0, 404)}, {(1, 1, 200)})
+        quire("index", "set", "main", "--past-trash", "shown")
+        assert seen(bob, "/front") == {(1, 1, 200)}
 
 
 def test_no_client_is_sent_to_another_index(tmp_path: Path) -> None:

@@ -13,11 +13,15 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.authorization import ALLOWED, Right
 from quire.catalog.past import key_of
+from quire.catalog.served import ServedIndex
 from quire.domain.errors import BlobMissing, HeldBack, NotFound
+from quire.domain.indexes import PastTrash
 from quire.domain.moments import parse_moment
 from quire.domain.names import is_normalized
 from quire.http.app.problems import HttpError
+from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.files import Target, file_response, log_held_back, log_warning, split_companion
 from quire.http.simple.pages import moved, negotiated, normalized, page_response
@@ -34,12 +38,13 @@ _FEW = 200  # files or names, which are rendered faster than they are handed to 
 async def projects_page(request: Request) -> Response:
     """GET /@MOMENT/simple/: the projects that had a file then."""
     moment, worker = _moment_of(request), worker_of(request)
-    past, media_type = worker.past.of(index_of(request)), negotiated(request)
+    index, media_type = index_of(request), negotiated(request)
+    past, hidden = worker.past.of(index), _hidden(request, index, None)
     if worker.past.listing >= _MOST_LISTS:
         raise HttpError(503, "Too many lists of the past are being made; repeat in some seconds.")
     worker.past.listing += 1
     try:
-        view = await past.names(moment)
+        view = await past.names(moment, hidden)
     finally:
         worker.past.listing -= 1
     if len(view.names) > _FEW:
@@ -47,7 +52,7 @@ async def projects_page(request: Request) -> Response:
     else:
         page = view.page(media_type)
     response = await page_response(request, page, worker.for_large_page)
-    past.project_names.memory.account(moment, view)
+    past.project_names.memory.account(key_of("", moment, hidden), view)
     return response
 
 
@@ -59,7 +64,8 @@ async def project_page(request: Request) -> Response:
     if not is_normalized(name):
         return moved(request, f"../{normalized(name)}/")
     past, media_type = worker.past.of(index), negotiated(request)
-    view = await past.project(name, moment)
+    hidden = _hidden(request, index, name)
+    view = await past.project(name, moment, hidden)
     if not await index.is_local(view):
         raise NotFound(f"The project {name} does not exist.")
     algorithm = index.policy.hash_algorithm
@@ -68,7 +74,7 @@ async def project_page(request: Request) -> Response:
     else:
         page = view.page(media_type, algorithm)
     response = await page_response(request, page, worker.for_large_page)
-    past.projects.memory.account(key_of(name, moment), view)
+    past.projects.memory.account(key_of(name, moment, hidden), view)
     return response
 
 
@@ -82,7 +88,7 @@ async def download(request: Request) -> Response:
     missing = NotFound(f"The index has no file {filename[:200]} of that moment, or has it no more.")
     if not is_normalized(name):
         raise missing
-    view = await worker_of(request).past.of(index).project(name, moment)
+    view = await worker_of(request).past.of(index).project(name, moment, _hidden(request, index, name))
     known = view.every.get(filename)
     if known is None or f"{known.place}{companion}" != f"{name}/{rest}":
         raise missing
@@ -127,3 +133,16 @@ async def refuse(request: Request) -> Response:
 def _moment_of(request: Request) -> str:
     """Raises InvalidRequest."""
     return parse_moment(request.path_params["moment"], datetime.now(UTC))
+
+
+def _hidden(request: Request, index: ServedIndex, project: str | None) -> tuple[str, ...]:
+    """The indexes whose deleted files the sender of a request does not see at past moments, by the state of the
+    definitions and grants that the request was let in by. `project`: None for all."""
+    context, rules = context_of(request.scope), worker_of(request).access.rules
+    state = context.decided_by
+    return tuple(
+        name
+        for name in ((index.name, *state.behind(index.name)) if state is not None else ())
+        if state.definition(name).past_trash is PastTrash.HIDDEN
+        and rules.authorize(context.principal, Right.MANAGE, name, project, state) is not ALLOWED
+    )
