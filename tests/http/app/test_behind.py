@@ -215,3 +215,12 @@ def test_reading_takes_the_right_on_every_index_behind(tmp_path: Path) -> None:
             assert asked(bob) == {200}
             rig.grant(*grants)
             assert asked(bob) == {403}
+        rig.grant(*grants, Grant(subject="user:bob", permissions=("read",), index="main"))
+        policy, at = {"deny": ("secret",), "reason": "stolen"}, "2026-11-01T00:00:00Z"
+        rig.change(lambda known: defining.with_policy(known, "main", policy, "main", at=at, by="ann"))
+        held = site.client.get(path, auth=bob)
+        assert (held.status_code, "policy of the index main denies secret" in held.text) == (403, True)
+        rig.grant(*grants)
+        for each in (path, "/team/simple/secret/"):
+            refused = site.client.get(each, auth=bob)
+            assert (refused.status_code, "denies" in refused.text, "stolen" in refused.text) == (403, False, False)

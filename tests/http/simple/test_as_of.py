@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from quire.access import defining
+from quire.access.document import Grant, with_fields
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.indexes import IndexDefinition
@@ -342,8 +343,13 @@ def test_trashed_files_can_be_hidden_from_readers(tmp_path: Path) -> None:
             done = run_quire(*words, "-d", site.root, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
 
-        quire("access", "init", "--admin", "user:ann", "-a", "list,download,update")
-        quire("grant", "user:bob", "read")
+        grants = {
+            "1": Grant(subject="user:ann", permissions=("admin",)),
+            "2": Grant(subject="user:bob", permissions=("read", "upload")),
+        }
+        AccessRecords(open_store(str(site.root))).change(
+            lambda document: with_fields(document, grants=grants), "grant", {}, Origin(user="ann")
+        )
         quire("index", "create", "front", "--behind", "main")
         site.client.auth = ann
         publish_wheel(site, "secret")
