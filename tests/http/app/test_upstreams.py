@@ -17,13 +17,13 @@ from structlog.testing import capture_logs
 from quire.access.defining import with_settings
 from quire.access.document import AccessDocument, decode_access, encode_access
 from quire.access.records import AccessRecords
+from quire.archives.metadata import read_metadata
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest
 from quire.http.app.application import create_application
 from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.index.audit.entries import Origin
 from quire.operations import defining
-from quire.upstream import making
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.upstreams import Answer, FakeIndex, page, serving_index
 
@@ -335,14 +335,14 @@ def test_archives_are_examined_in_threads_of_their_own(
 ) -> None:
     """For the metadata of mirrored files, which no client waits for: uploads do not wait for a large sdist."""
     names, examined = list[str](), threading.Event()
-    read = making.read_metadata
+    read = read_metadata
 
     def noted(*words: Any, **more: Any) -> Any:
         names.append(threading.current_thread().name)
         examined.set()
         return read(*words, **more)
 
-    monkeypatch.setattr(making, "read_metadata", noted)
+    monkeypatch.setattr("quire.upstream.making.read_metadata", noted)
     near.has("old", {sdist_name("old", "1.0"): make_sdist("old", "1.0")})
 
     async def main() -> None:

@@ -140,9 +140,11 @@ def _hidden(request: Request, index: ServedIndex, project: str | None) -> tuple[
     definitions and grants that the request was let in by. `project`: None for all."""
     context, rules = context_of(request.scope), worker_of(request).access.rules
     state = context.decided_by
+    if state is None:
+        return ()
     return tuple(
         name
-        for name in ((index.name, *state.behind(index.name)) if state is not None else ())
+        for name in (index.name, *state.behind(index.name))
         if state.definition(name).past_trash is PastTrash.HIDDEN
         and rules.authorize(context.principal, Right.MANAGE, name, project, state) is not ALLOWED
     )
