@@ -29,7 +29,7 @@ class NewProjects(StrEnum):
 
 
 class PastTrash(StrEnum):
-    """What a reader sees at a past moment of files that were deleted since, and are in the trash."""
+    """Which readers get files at a past moment that were deleted since, and are in the trash."""
 
     SHOWN = "shown"
     """Each reader of the index gets them, as they were there then."""
