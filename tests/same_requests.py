@@ -106,6 +106,7 @@ _PAGE = f"/simple/{PROJECT}/"
 _FILE = f"/packages/{PROJECT}/{hashlib.sha256(_CONTENT).hexdigest()}/{_FILENAME}"
 _JSON = "Accept: application/vnd.pypi.simple.v1+json"
 _NOTHING = "There is nothing at this address."
+_EVERY_METHOD = {"allow": "GET, HEAD, POST, DELETE"}
 _NO_TARGET = "The target of this request is neither a path nor an http address."
 _NO_HOST = "The address in this request has no host name where one belongs."
 
@@ -216,9 +217,9 @@ ROWS: tuple[Row, ...] = (
     Row("https address", request(f"GET https://index.test{_PAGE}"), 421, "not secure"),
     Row("ftp address", request(f"GET ftp://index.test{_PAGE}"), 400, _NO_TARGET),
     Row("no path and no address", request("GET simple/"), 400, is_ours=False),
-    Row("asterisk", request("OPTIONS *"), 204, headers={"allow": "GET, HEAD, POST"}),
+    Row("asterisk", request("OPTIONS *"), 204, headers=_EVERY_METHOD),
     Row("asterisk for another method", request("GET *"), 400, is_ours=False),
-    Row("tunnel", request("CONNECT index.test:80", host="index.test:80"), 405, headers={"allow": "GET, HEAD, POST"}),
+    Row("tunnel", request("CONNECT index.test:80", host="index.test:80"), 405, headers=_EVERY_METHOD),
     # Host
     Row("no Host", request(f"GET {_PAGE}", host=None), 400, is_ours=False),
     Row("no Host, HTTP/1.0", f"GET {_PAGE} HTTP/1.0\r\n\r\n".encode(), 200),
