@@ -17,6 +17,7 @@ from tests.bucket.sabotage import Safeguard
 from tests.linearizability import sabotage
 from tests.linearizability.guarded import guard
 from tests.linearizability.plan import Plan
+from tests.linearizability.runs import command, told
 from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.telling import tell
 from tests.linearizability.torture import Report, torture
@@ -36,10 +37,7 @@ def main() -> int:
         report = _run(arguments, folder, stack)
         if proxy is not None:
             report.requests, report.faults = proxy.counts()
-    if arguments.report is not None:
-        arguments.report.write_text(f"{report.to_json()}\n")
-    print(report.table())
-    return 0 if report.is_clean else 1
+    return told(report, arguments.report)
 
 
 def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Report:
@@ -95,7 +93,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
 def _program(arguments: argparse.Namespace) -> Callable[..., list[str]]:
     """The command line of quire, without the safeguard that is to be removed."""
     if arguments.without in set(sabotage.Safeguard):
-        return partial(sabotage.command, arguments.without)
+        return partial(command, sabotage.__name__, arguments.without)
     if arguments.without:
         return partial(_sabotaged_bucket, arguments.without)
     return quire_command

@@ -16,10 +16,10 @@ from enum import StrEnum
 from typing import Final
 from unittest import mock
 
-from quire import cli
 from quire.access.records import AccessRecords, StoredAccess
 from quire.catalog.freshness import Barrier
 from quire.http.fast.fast_path import FastPath
+from tests.linearizability.runs import run_without
 
 _REMEMBERED: Final = 0.3
 """Seconds for which decisions are remembered."""
@@ -105,16 +105,5 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
-def command(safeguard: Safeguard, *arguments: object) -> list[str]:
-    """The command line of quire without this safeguard."""
-    return [sys.executable, "-m", __name__, safeguard, *map(str, arguments)]
-
-
-def main() -> int:
-    """Run a command of quire."""
-    with without(Safeguard(sys.argv[1])):
-        return cli.main(sys.argv[2:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_without(Safeguard, without))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.linearizability import sabotage
 from tests.linearizability.guarded import guard
 from tests.linearizability.plan import Plan
-from tests.linearizability.sabotage import Safeguard, command
+from tests.linearizability.runs import command
+from tests.linearizability.sabotage import Safeguard
 from tests.linearizability.servers import quire_servers
 from tests.linearizability.torture import Report, torture
 
@@ -40,7 +42,7 @@ def judged(folder: Path, safeguard: Safeguard, seed: int) -> Report:
     root = folder / "packages"
     root.mkdir(parents=True)
     guarded = guard(root, folder, holders=("ash",))
-    program = partial(command, safeguard)
+    program = partial(command, sabotage.__name__, safeguard)
     with quire_servers(("gunicorn",), [root], folder, workers=2, flags=guarded.flags, program=program) as servers:
         plan = Plan(
             seed=seed,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests import serving
@@ -21,6 +20,7 @@ from tests.linearizability.objects import State
 from tests.linearizability.plan import Plan
 from tests.linearizability.readers import Reader
 from tests.linearizability.recording import Recording, merged
+from tests.linearizability.runs import Findings, Row, Rows, odd_rows
 from tests.linearizability.servers import Killer, Victim
 
 _READS = ("page", "list", "download")
@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 @dataclass(slots=True)
-class Report:
+class Report(Findings):
     """The findings of a run."""
 
     seed: int
@@ -71,10 +71,7 @@ class Report:
     def is_clean(self) -> bool:
         return not (self.violations or self.undecided or self.odd)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
-
-    def _access(self) -> list[tuple[str, object]]:
+    def _access(self) -> Rows:
         if not self.changes_of_rights:
             return []
         return [
@@ -82,14 +79,13 @@ class Report:
             ("rights changed", f"{self.changes_of_rights:,}"),
         ]
 
-    def _network(self) -> list[tuple[str, object]]:
+    def _network(self) -> Rows:
         if not self.requests:
             return []
         return [("faults", f"{sum(self.faults.values()):,} of {self.requests:,} requests, of {len(self.faults)} kinds")]
 
-    def table(self) -> str:
-        """For people."""
-        rows: list[tuple[str, object]] = [
+    def rows(self) -> Rows:
+        rows: list[Row] = [
             ("seed", self.seed),
             ("seconds", round(self.seconds)),
             ("servers", self.servers),
@@ -104,9 +100,7 @@ class Report:
         ]
         if self.undecided:
             rows.append(("undecided", f"{self.undecided:,}"))
-        rows += [("odd answer", f"{number:,} x {what}") for what, number in self.odd.items()]
-        lines = [f"  {name:<16} {value}" for name, value in rows]
-        return "\n".join([*lines, *(f"\n{example}" for example in self.examples)])
+        return [*rows, *odd_rows(self.odd)]
 
 
 def torture(

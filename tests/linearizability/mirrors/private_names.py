@@ -31,6 +31,7 @@ from tests.distributions import make_wheel, wheel_name
 from tests.linearizability.http import Connection, NoAnswer, NotSent
 from tests.linearizability.mirrors import program
 from tests.linearizability.mirrors.program import Safeguard
+from tests.linearizability.runs import command
 from tests.linearizability.servers import Killer, quire_servers
 from tests.serving import until
 from tests.upstreams import FakeIndex, serving_index
@@ -85,9 +86,14 @@ def ask_for_private_names(
             if name != _UPLOADED_LATER:  # else its upload would be refused
                 upstream.has(name, {wheel_name(name, "9.0"): make_wheel(name, "9.0")})
         flags = (*OPEN, "--upstream", upstream.url, "--upstream-max-age", 0, "--local", "acme-*")
-        command = partial(program.command, safeguard)
         with quire_servers(
-            ("gunicorn",), [store], folder, 3, kill_every=kill_every, flags=flags, program=command
+            ("gunicorn",),
+            [store],
+            folder,
+            3,
+            kill_every=kill_every,
+            flags=flags,
+            program=partial(command, program.__name__, safeguard),
         ) as servers:
             served, victim = servers[0]
             asking = _Asking((served.host, served.port), findings, random.Random(seed))

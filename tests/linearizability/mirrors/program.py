@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import Final
 from unittest import mock
 
-from quire import cli
 from quire.domain.errors import Conflict, UpstreamError
 from quire.domain.reserved import Reserved
 from quire.store.contracts import Record
@@ -27,6 +26,7 @@ from quire.upstream.mirror import Mirror, Mirrored
 from quire.upstream.mirrored import Ages, MirroredPage, Need
 from quire.upstream.pages import UpstreamPage, parse_page
 from quire.upstream.server import OtherServer
+from tests.linearizability.runs import run_without
 
 _REMEMBERED: Final = 1.5
 """Seconds for which a worker believes its own memory."""
@@ -91,8 +91,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
     if safeguard is Safeguard.NONE:
         yield
         return
-    target, name, replacement = replaced[safeguard]
-    with mock.patch.object(target, name, new=replacement):
+    with mock.patch.object(*replaced[safeguard]):
         yield
 
 
@@ -135,16 +134,6 @@ def _need_more(page: MirroredPage, ages: Ages, now: datetime) -> Need:
     return Need.UNUSABLE if page.trouble is not None or needed is Need.AHEAD else needed
 
 
-def command(safeguard: Safeguard, *arguments: object) -> list[str]:
-    """The command line of quire without this safeguard."""
-    return [sys.executable, "-m", __name__, safeguard, *map(str, arguments)]
-
-
-def main() -> int:
-    """Run a command of quire."""
-    with hurried(), without(Safeguard(sys.argv[1])):
-        return cli.main(sys.argv[2:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    with hurried():
+        sys.exit(run_without(Safeguard, without))

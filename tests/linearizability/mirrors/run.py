@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import pickle
 import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -31,7 +29,8 @@ from tests.linearizability.mirrors.plan import PREFIXES, RESERVED, MirrorPlan, o
 from tests.linearizability.mirrors.program import Safeguard
 from tests.linearizability.mirrors.reading import Log, MirrorReader
 from tests.linearizability.mirrors.upstream import MAIN, NAMED, Lie, LyingUpstream
-from tests.linearizability.servers import Killer, Victim, quire_servers
+from tests.linearizability.runs import Findings, Rows, command, odd_rows, under_kills
+from tests.linearizability.servers import Victim, quire_servers
 
 _MAX_AGE: Final = 1
 """Seconds for which a page is fresh."""
@@ -44,7 +43,7 @@ _ORIGIN: Final = Origin(command="judge")
 
 
 @dataclass(slots=True)
-class MirrorReport:
+class MirrorReport(Findings):
     """The findings of a run."""
 
     seed: int
@@ -73,12 +72,8 @@ class MirrorReport:
     def is_clean(self) -> bool:
         return not self.violations and not self.odd
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
-
-    def table(self) -> str:
-        """For people."""
-        rows: list[tuple[str, object]] = [
+    def rows(self) -> Rows:
+        return [
             ("seed", self.seed),
             ("seconds", round(self.seconds)),
             ("workers", self.workers),
@@ -90,9 +85,8 @@ class MirrorReport:
             ("kills", f"{self.kills:,}"),
             ("violations", f"{sum(self.violations.values()):,}"),
             *((f"  {number:,}", kind) for kind, number in self.violations.items()),
-            *(("odd answer", f"{number:,} x {what}") for what, number in self.odd.items()),
+            *odd_rows(self.odd),
         ]
-        return "\n".join([*(f"  {name:<16} {value}" for name, value in rows), *self.examples])
 
 
 def torture_mirror(
@@ -134,7 +128,7 @@ def torture_mirror(
             workers,
             kill_every=kill_every,
             flags=flags,
-            program=partial(program.command, safeguard),
+            program=partial(command, program.__name__, safeguard),
         ) as servers:
             plan = MirrorPlan(
                 seed=seed,
@@ -178,28 +172,13 @@ def torture_mirror(
 
 def _read(plan: MirrorPlan, folder: Path, victims: Sequence[Victim], tell: Callable[[str], object]) -> tuple[Log, int]:
     """Let the clients read while workers are killed: their log, and the number of kills."""
-    context = multiprocessing.get_context("spawn")
     paths = [folder / f"readers-{number}" for number in range(plan.processes)]
-    clients = [
-        context.Process(target=reading.read_all, args=(plan, number, path)) for number, path in enumerate(paths, 1)
-    ]
-    began = time.monotonic()
-    for client in clients:
-        client.start()
-    try:
-        with Killer(victims, plan.random("killer")) as killer:
-            while any(client.is_alive() for client in clients):
-                time.sleep(0.2)
-                tell(f"{time.monotonic() - began:5.0f} of {plan.seconds:.0f} s: {killer.kills:,} kills")
-    finally:
-        for client in clients:
-            client.join(0.1)
-            client.kill()
-    assert all(client.exitcode == 0 for client in clients), "a process of clients failed; see above"
+    arguments = [(plan, number, path) for number, path in enumerate(paths, 1)]
+    kills = under_kills(reading.read_all, arguments, plan, victims, tell)
     log = Log()
     for path in paths:
         log.merge(pickle.loads(path.read_bytes()))
-    return log, killer.kills
+    return log, kills
 
 
 def _last_look(plan: MirrorPlan, upstream: LyingUpstream, log: Log, workers: int, patience: float) -> list[str]:

@@ -2,49 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 
 from tests.linearizability.promotions.program import Safeguard
 from tests.linearizability.promotions.run import torture_promotions
-from tests.linearizability.telling import tell
+from tests.linearizability.runs import main
 
-
-def main() -> int:
-    """0: every answer explained; 1: not."""
-    parser = argparse.ArgumentParser(prog="python -m tests.linearizability.promotions", description=__doc__)
-    add = parser.add_argument
-    add("--seconds", type=float, default=600.0)
-    add("--seed", type=int, default=1, help="the same seed asks for the same operations in the same order")
-    add("--bucket", metavar="URL", help="serve a bucket instead of a directory")
-    add("--workers", type=int, default=3, help="of each of two servers")
-    add("--readers", type=int, default=6, help="threads")
-    add("--kill-every", type=float, default=1.0, metavar="SECONDS", help="a worker of each server; 0: never")
-    add("--without", choices=list(Safeguard), default=Safeguard.NONE, type=Safeguard, help="remove this safeguard")
-    add("--report", type=Path, metavar="FILE", help="write the report as JSON as well")
-    arguments = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
-        report = torture_promotions(
-            [arguments.bucket or folder / "packages"],
-            folder,
-            seed=arguments.seed,
-            seconds=arguments.seconds,
-            kinds=("gunicorn", "gunicorn"),
-            workers=arguments.workers,
-            kill_every=arguments.kill_every,
-            readers=arguments.readers,
-            safeguard=arguments.without,
-            tell=tell,
-        )
-    if arguments.report is not None:
-        arguments.report.write_text(f"{report.to_json()}\n")
-    print(report.table())
-    return 0 if report.is_clean else 1
-
+NUMBERS = {"workers": (3, "of each of two servers"), "readers": (6, "threads")}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("tests.linearizability.promotions", str(__doc__), torture_promotions, Safeguard, NUMBERS))

@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Any
 from unittest import mock
 
-from quire import cli
 from quire.domain.changes import present
 from quire.domain.project import Project
 from quire.domain.promotions import folded, without_pending
@@ -24,6 +23,7 @@ from quire.index.journal import Journal, Seen
 from quire.index.promoting import Part, Promoter
 from quire.operations import promoting as operations
 from quire.store.contracts import Record
+from tests.linearizability.runs import run_without
 
 _GIVEN_UP = float(os.environ.get("JUDGE_GIVEN_UP", "4"))
 """Seconds after which an open promotion is one of a worker that died."""
@@ -64,8 +64,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
     if safeguard is Safeguard.NONE:
         yield
         return
-    target, name, replacement = replaced[safeguard]
-    with mock.patch.object(target, name, new=replacement):
+    with mock.patch.object(*replaced[safeguard]):
         yield
 
 
@@ -88,16 +87,6 @@ def _see_folded(_: Journal, record: Record, project: Project | None) -> Seen:
     return Seen(None if project is None else present(without_pending(project)), record)
 
 
-def command(safeguard: Safeguard, *arguments: object) -> list[str]:
-    """The command line of quire without this safeguard."""
-    return [sys.executable, "-m", __name__, safeguard, *map(str, arguments)]
-
-
-def main() -> int:
-    """Run a command of quire."""
-    with hurried(), without(Safeguard(sys.argv[1])):
-        return cli.main(sys.argv[2:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    with hurried():
+        sys.exit(run_without(Safeguard, without))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import pickle
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,7 +22,8 @@ from tests.linearizability.promotions import clients, program
 from tests.linearizability.promotions.clients import PromotionReader, Record
 from tests.linearizability.promotions.plan import HAND_STAGES, STAGES, PromotionPlan
 from tests.linearizability.promotions.program import Safeguard
-from tests.linearizability.servers import Killer, Victim, quire_servers
+from tests.linearizability.runs import Findings, Rows, command, odd_rows, under_kills
+from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.torture import in_words
 
 _ORIGIN: Final = Origin(command="judge")
@@ -33,7 +32,7 @@ _LAST_LOOKS: Final = 3
 
 
 @dataclass(slots=True)
-class PromotionReport:
+class PromotionReport(Findings):
     """The findings of a run."""
 
     seed: int
@@ -57,12 +56,8 @@ class PromotionReport:
     def is_clean(self) -> bool:
         return not (self.violations or self.undecided or self.odd)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
-
-    def table(self) -> str:
-        """For people."""
-        rows: list[tuple[str, object]] = [
+    def rows(self) -> Rows:
+        return [
             ("seed", self.seed),
             ("seconds", round(self.seconds)),
             (
@@ -74,9 +69,8 @@ class PromotionReport:
             ("kills", f"{self.workers_killed:,} of workers, {self.hands_killed:,} of promoting processes"),
             ("violations", f"{self.violations:,}"),
             ("undecided", f"{self.undecided:,}"),
-            *(("odd answer", f"{number:,} x {what}") for what, number in self.odd.items()),
+            *odd_rows(self.odd),
         ]
-        return "\n".join([*(f"  {name:<16} {value}" for name, value in rows), *self.examples])
 
 
 def torture_promotions(
@@ -111,7 +105,7 @@ def torture_promotions(
         workers,
         kill_every=kill_every,
         flags=(*OPEN, "--no-drop-in"),
-        program=partial(program.command, safeguard),
+        program=partial(command, program.__name__, safeguard),
     ) as servers:
         plan = PromotionPlan(
             seed=seed,
@@ -152,20 +146,9 @@ def _work(
 ) -> tuple[Record, int]:
     """Let the clients work while workers are killed: their record, and the number of kills."""
     path = folder / "clients"
-    process = multiprocessing.get_context("spawn").Process(target=clients.work, args=(plan, path))
-    began = time.monotonic()
-    process.start()
-    try:
-        with Killer(victims, plan.random("killer")) as killer:
-            while process.is_alive():
-                time.sleep(0.2)
-                tell(f"{time.monotonic() - began:5.0f} of {plan.seconds:.0f} s: {killer.kills:,} kills")
-    finally:
-        process.join(0.1)
-        process.kill()
-    assert process.exitcode == 0, "the process of clients failed; see above"
+    kills = under_kills(clients.work, [(plan, path)], plan, victims, tell)
     record: Record = pickle.loads(path.read_bytes())
-    return record, killer.kills
+    return record, kills
 
 
 def _last_look(plan: PromotionPlan, record: Record) -> None:
