@@ -96,7 +96,8 @@ def _route(path: str, found: list[Endpoint]) -> Route:
         by_method.setdefault(each.method, []).append((each, _handler(each.handler)))
 
     async def answer(request: Request) -> Response:
-        (endpoint, handler), *others = by_method["GET" if request.method == "HEAD" else request.method]
+        method = request.scope["method"]  # the property of the request costs every request two calls
+        (endpoint, handler), *others = by_method["GET" if method == "HEAD" else method]
         if endpoint.takes_forms_only and not _has_form(request):
             ((endpoint, handler),) = others
         if endpoint.needs is not None:
