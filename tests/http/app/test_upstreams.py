@@ -1,5 +1,8 @@
 """Upstreams that the definitions of indexes name: for the next request of every worker, in their order, one mirror for
-each worker however many indexes have it."""
+each worker however many indexes have it.
+
+Replaced here: the reading of an archive, by one that notes its thread; no answer tells.
+"""
 
 from __future__ import annotations
 
