@@ -38,6 +38,8 @@ from quire.operations.declaring.writing import export, file_settings, toml_text
 from quire.operations.defining import create_index, delete_index
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.opening import open_store
+from quire.store.posix.store import PosixStore
+from tests.asking import password_file
 from tests.index.test_index import staged_wheel
 
 EVERYTHING = """
@@ -416,6 +418,30 @@ def test_an_index_that_is_made_meanwhile_is_not_pruned_with_its_files() -> None:
     with pytest.raises(InvalidRequest, match="new is not declared, and has files"):
         apply(Late(store), wanted, default="main", prune=True, dry_run=False, origin=origin)
     assert [*AccessRecords(store).read().state.document.indexes] == ["new"]
+
+
+def test_names_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
+    """Of grants and groups, when they are applied: the first admin of this file is a typing error."""
+    store, file = tmp_path / "packages", tmp_path / "quire.toml"
+    store.mkdir()
+    PosixStore.open(store)
+    users = password_file(tmp_path, ann="secret")
+    file.write_text(
+        '[groups]\nops = ["ann", "bob"]\n[[grants]]\nsubject = "user:an"\nrights = ["admin"]\n'
+        '[[grants]]\nsubject = "group:opss"\nrights = ["read"]\nindex = "team"\n'
+    )
+    warned = [
+        line.partition("warning: ")[2]
+        for line in quire("apply", file, "-P", users, "-d", store).splitlines()
+        if "warning" in line
+    ]
+    assert warned == [
+        "The password file has no user bob.",
+        "The password file has no user an.",
+        "The group opss has no users here; only a proxy or an identity provider could name it.",
+        "No index team is known here, only main.",
+    ]
+    assert "warning" not in quire("apply", file, "--check", "-d", store)
 
 
 @pytest.mark.parametrize(

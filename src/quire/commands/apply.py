@@ -7,13 +7,17 @@ str}], "changed": bool}; of --export {"indexes": {NAME: {SETTING: VALUE}}, "grou
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+from quire.access.grants import ANY
+from quire.administration.contract import Administration
 from quire.administration.declared_documents import ConfigurationBody, tables_of
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json
+from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config.settings import read_declared
 from quire.domain.errors import ConfigurationError
 from quire.operations.declaring.reading import INDEXES, read_file
@@ -43,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "Take back grants and remove groups that are not declared, where the file declares some",
     )
     parser.add_argument("--export", action="store_true", help="print the state of the store as such a file")
+    add_passwords_flag(parser)
     add_place_flags(parser)
     add_user_flag(parser)
 
@@ -66,7 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     read_file(arguments.file)
     body = msgspec.convert({**declared, "prune": arguments.prune, "dry_run": dry_run}, ConfigurationBody)
-    done = open_administration(arguments, writes=not dry_run).apply(body)
+    users = users_of(arguments.passwords)
+    administration = open_administration(arguments, writes=not dry_run)
+    done = administration.apply(body)
+    if not dry_run:
+        _warn(administration, body, users)
     if arguments.json:
         print_json(msgspec.to_builtins(done))
     else:
@@ -77,3 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
         elif done.changed:
             print(f"Applied {count(len(done.differences), 'difference')}: they count for the next request.")
     return 1 if arguments.verdict and done.differences else 0
+
+
+def _warn(administration: Administration, body: ConfigurationBody, users: Collection[str] | None) -> None:
+    """Say which names of the grants and groups are not known: a typing error in the only grant of the right admin locks
+    out."""
+    members = [] if body.groups is msgspec.UNSET else [f"user:{user}" for each in body.groups.values() for user in each]
+    grants = [] if body.grants is msgspec.UNSET else body.grants
+    warn_of_unknown(administration, dict.fromkeys([*members, *(each["subject"] for each in grants)]), users)
+    for index in dict.fromkeys(each.get("index", ANY) for each in grants):
+        warn_of_unknown(administration, (), users, index=index)
