@@ -149,7 +149,7 @@ class AccessRules:
         leave one out for some principals would offer them the packages of another source under its names. The stage of
         a publishing session is read by those that may read the index that it is in front of.
         """
-        if right in _READS:
+        if state.document.indexes and right in _READS:
             index = state.reads_as(index)
         decision = self._decide(principal, right, index, project, state, owners=owners)
         if decision is ALLOWED and right in _READS:
