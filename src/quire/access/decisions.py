@@ -12,8 +12,10 @@ from typing import Final
 from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
 from quire.access.grants import ANONYMOUS, ANY, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
+from quire.access.publishing_sessions import reserves
 from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects, chain
 from quire.domain.namespaces import Namespace, deciding
+from quire.domain.publishing_sessions import OpenSession
 
 _OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
 """The permissions that an owner of a project has on it."""
@@ -212,9 +214,14 @@ class AccessState:
         return definition.in_front_of
 
     def reserved_for(self, index: str, project: str, now: datetime) -> frozenset[str]:
-        """The subjects for which publishing sessions reserve the name of a new project; none where it is free."""
+        """The subjects for which publishing sessions reserve the name of a project, as long as that has no release;
+        none where it is free."""
         found = self._reserved.get((index, project), ())
-        return frozenset(by for by, definition in found if not definition.has_ended(now))
+        return frozenset(
+            str(session.by)
+            for session, definition in found
+            if not definition.has_ended(now) and reserves(self.document, session, now)
+        )
 
     def is_reserved_against(self, principal: Principal, index: str, project: str, now: datetime) -> bool:
         """Whether the name of a new project is reserved for the publishing session of another sender."""
@@ -222,14 +229,14 @@ class AccessState:
         return bool(subjects) and subjects.isdisjoint(self.may_own(principal))
 
     @cached_property
-    def _reserved(self) -> dict[tuple[str, str], tuple[tuple[str, IndexDefinition], ...]]:
+    def _reserved(self) -> dict[tuple[str, str], tuple[tuple[OpenSession, IndexDefinition], ...]]:
         """By index and project the reservations of publishing sessions."""
-        found: dict[tuple[str, str], tuple[tuple[str, IndexDefinition], ...]] = {}
+        found: dict[tuple[str, str], tuple[tuple[OpenSession, IndexDefinition], ...]] = {}
         for definition in self.document.indexes.values():
             session = definition.session
             if session is not None and session.is_first and session.by is not None:
                 key = str(definition.in_front_of), session.project
-                found[key] = (*found.get(key, ()), (session.by, definition))
+                found[key] = (*found.get(key, ()), (session, definition))
         return found
 
     def may_own(self, principal: Principal) -> frozenset[str]:

@@ -14,7 +14,7 @@ ACCESS_ACTIONS: Final = (
     *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
     *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
     *("index-create", "index-set", "index-delete", "policy-set"),
-    *("publishing-session-create", "publishing-session-extend"),
+    *("publishing-session-create", "publishing-session-extend", "publishing-session-publish"),
     *("webhook-add", "webhook-remove", "webhook-rotate", "webhook-resume", "webhook-disable"),
     *("osv-update", "osv-remove", "apply"),
 )

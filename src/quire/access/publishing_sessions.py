@@ -10,6 +10,7 @@ import msgspec
 
 from quire.access.defining import find, with_index
 from quire.access.document import AccessDocument, stamp, with_fields
+from quire.access.grants import SubjectKind
 from quire.domain.errors import NameReserved, QuireError, SessionConflict
 from quire.domain.indexes import IndexDefinition
 from quire.domain.names import same_version
@@ -61,12 +62,13 @@ def with_session(
     for name, each in of_target.items():
         if each.project == session.project and same_version(each.version, session.version):
             raise SessionExists(name)
-    for each in of_target.values():
-        if each.project == session.project and each.is_first and each.by is not None and each.by != session.by:
-            raise NameReserved(
-                f"The name {session.project} is reserved for the first release of another sender, whose publishing "
-                "session is not finished; repeat this when it has ended, or choose another name."
-            )
+    if session.is_first:
+        for each in of_target.values():
+            if each.project == session.project and each.by != session.by and reserves(document, each, now):
+                raise NameReserved(
+                    f"The name {session.project} is reserved for the first release of another sender, whose publishing "
+                    "session is not finished; repeat this when it has ended, or choose another name."
+                )
     if sum(each.by == session.by for each in _sessions(there).values()) >= MOST_OF_ONE:
         raise SessionConflict(f"You have {MOST_OF_ONE} open sessions; publish or cancel some of them.")
     if len(there) >= MOST_OPEN:
@@ -85,6 +87,29 @@ def with_expiry(
         return document
     later = msgspec.structs.replace(definition, expires=stamp(expires))
     return with_fields(document, indexes={**document.indexes, token: later})
+
+
+def without_reservation(document: AccessDocument, target: str, project: str) -> AccessDocument:
+    """With a name that is not reserved any more: its project has a release. The very document when it was not."""
+    changed = {
+        name: msgspec.structs.replace(definition, session=msgspec.structs.replace(definition.session, is_first=False))
+        for name, definition in document.indexes.items()
+        if definition.session is not None
+        and definition.session.is_first
+        and (definition.in_front_of, definition.session.project) == (target, project)
+    }
+    return with_fields(document, indexes={**document.indexes, **changed}) if changed else document
+
+
+def reserves(document: AccessDocument, session: OpenSession, now: datetime) -> bool:
+    """Whether an open session reserves its name: for a sender that is known, and can still send."""
+    if not session.is_first or session.by is None:
+        return False
+    kind, _, identity = session.by.partition(":")
+    if kind == SubjectKind.TOKEN:
+        token = document.tokens.get(identity)
+        return token is not None and token.revoked is None and not token.has_expired(now)
+    return kind != SubjectKind.PUBLISHER or identity in document.publishers
 
 
 def _sessions(definitions: Mapping[str, IndexDefinition]) -> dict[str, OpenSession]:

@@ -167,6 +167,7 @@ class Sessions:
             if is_published(session, target.project(session.project)):
                 session = self.change(token, lambda found: sessions.published(found, attempt, at, at))
                 self.remove_stage(token, origin)
+                self._end_reservation(session, origin)
             elif session.since is not None and moment(session.since) + _RESOLVED_AFTER < now:
                 Promoter(target, self.now).recover()
                 if not is_published(session, target.project(session.project)):
@@ -209,6 +210,7 @@ class Sessions:
         session = self.change(token, lambda found: sessions.published(found, attempt, done, expires))
         log.info("session published", index=session.index, project=session.project, user=origin.user)
         self.remove_stage(token, origin)
+        self._end_reservation(session, origin)
         return session
 
     def remove_stage(self, token: str, origin: Origin) -> None:
@@ -239,6 +241,19 @@ class Sessions:
                 self.remove_stage(token, origin)  # files that arrived while it ended, of a worker that died then
                 deleted += self._forget(token)
         return deleted
+
+    def _end_reservation(self, session: PublishingSession, origin: Origin) -> None:
+        """Let no other session reserve the name of a project that has a release now. An upload goes by the project's
+        record, so it is no harm where this is not done; it spares that upload the question."""
+        if not session.live:
+            return
+        with contextlib.suppress(StoreError):
+            self.access.change(
+                lambda document: definitions.without_reservation(document, session.index, session.project),
+                "publishing-session-publish",
+                {"index": session.index, "projects": [session.project]},
+                origin,
+            )
 
     def _keep_until(self, token: str, session: PublishingSession, expires: datetime, origin: Origin) -> None:
         now = self.now()

@@ -9,8 +9,11 @@ from typing import Any
 import httpx
 
 from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
+from quire.domain.publishing_sessions import OpenSession
 from quire.index.audit.entries import Origin
 from quire.operations import defining, granting
+from quire.operations.publishing_sessions import Sessions
 from quire.store.contracts import Store
 from tests.asking import basic, password_file
 from tests.http.sessions.session_client import create, legacy, listed, look, publish, send, serve, upload
@@ -182,5 +185,76 @@ def test_a_name_without_files_is_its_senders(tmp_path: Path) -> None:
         await create(client, "alpha", "1.0", 403)
         site.be("ann")
         assert (await legacy(client, "alpha", "1.0")).status_code == 200
+
+    serve_site(tmp_path, act)
+
+
+def test_a_name_is_free_when_its_project_has_a_release(tmp_path: Path) -> None:
+    """Published by another session of its creator, or by an upload that came before the reservation was stored."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        site.be("ann")
+        await create(client, "alpha", "1.0")
+        second = await create(client, "alpha", "2.0")
+        await upload(client, second, "alpha", "2.0")
+        await publish(client, second)
+        definitions = site.access.read().state.document.indexes.values()
+        assert [each.session.is_first for each in definitions if each.session is not None] == [False]
+        site.be("bob")
+        assert (await legacy(client, "alpha", "3.0")).status_code == 200
+        await create(client, "alpha", "4.0")
+        assert (await legacy(client, "beta", "1.0")).status_code == 200
+        late = OpenSession(project="beta", version="2.0", by="user:ann", is_first=True)
+        Sessions(site.access.store, site.access, "main").create("main", late, ORIGIN)
+        assert (await legacy(client, "beta", "3.0")).status_code == 200
+        await create(client, "beta", "4.0")
+
+    serve_site(tmp_path, act)
+
+
+def test_an_administrator_ends_a_reservation(tmp_path: Path) -> None:
+    """And a sender that manages the project: they see the session and cancel it; they do not add to it."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        granting.give(site.access, "user:rita", ["manage"], "main", ["alpha"], origin=ORIGIN)
+        for user, name in (("boss", "gamma"), ("rita", "alpha")):
+            site.be("ann")
+            session = await create(client, name)
+            site.be("bob")
+            assert (await client.delete(session["links"]["session"])).status_code == 403
+            site.be(user)
+            assert (await look(client, session))["status"] == "open"
+            await publish(client, session, 403)
+            assert (await client.delete(session["links"]["session"])).status_code == 204
+            site.be("bob")
+            assert (await legacy(client, name, "1.0")).status_code == 200
+
+    serve_site(tmp_path, act)
+
+
+def test_a_token_that_is_revoked_reserves_nothing(tmp_path: Path) -> None:
+    """It cannot finish its session any more."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        token = new_token(new_identity())
+        granting.create_token(
+            site.access,
+            ["read", "upload"],
+            "main",
+            [],
+            identity=token.identity,
+            digest=token.digest,
+            user=None,
+            note=None,
+            lifetime=None,
+            origin=ORIGIN,
+        )
+        client.headers["authorization"] = basic("__token__", token.text)
+        session = await create(client)
+        site.be("bob")
+        assert (await legacy(client, "alpha", "1.0")).status_code == 403
+        granting.revoke_tokens(site.access, [token.identity], ORIGIN)
+        assert (await legacy(client, "alpha", "1.0")).status_code == 200
+        assert (await client.delete(session["links"]["session"])).status_code == 204
 
     serve_site(tmp_path, act)

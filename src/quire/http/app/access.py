@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -60,7 +61,7 @@ class Permit:
     """The decision on a change of a project, as far as it can be made without the project's record."""
 
     guard: Guard | None
-    """Decides by the record; None where projects have no owners."""
+    """Decides by the record; None where projects have no owners, and no session reserves the name."""
     owner: str | None
     """The owner of the project if the change creates it."""
     is_admin: bool
@@ -160,19 +161,22 @@ class Access:
         """As `check`, for a request that the owners of the project may make. Its handler must have the guard called
         with the project's record: for a change in the very step that makes it.
 
-        Raises HttpError 401, 403, 429, 503, NamespaceReserved and NameReserved for an upload, and StoreError.
+        Raises HttpError 401, 403, 429, 503, NamespaceReserved for an upload, and StoreError; the guard raises HttpError
+        and NameReserved.
         """
         context = context_of(request.scope)
         state = await self._decide(request, right, index, project, may_be_owner=True)
         if right is Right.UPLOAD and state.document.indexes:
             self._check_namespace(request, state, index, project)
-            if state.is_reserved_against(context.principal, index, project, datetime.now(UTC)):
-                raise self._kept(request, index, project)
-        if not state.document.indexes or not state.has_owned_projects(index):
-            return NO_OWNERS
         principal, loop = context.principal, asyncio.get_running_loop()
+        is_reserved = right is Right.UPLOAD and state.is_reserved_against(principal, index, project, datetime.now(UTC))
+        is_owned = bool(state.document.indexes) and state.has_owned_projects(index)
+        if not is_owned and not is_reserved:
+            return NO_OWNERS
 
         def guard(record: Project | None) -> None:
+            if is_reserved and (record is None or not (record.files or record.deleted)):
+                raise self._kept(request, index, project, loop)
             owners = record.owners if record is not None else ()
             decision = self.rules.authorize(principal, right, index, project, state, owners=owners)
             if not isinstance(decision, Allowed):
@@ -180,6 +184,11 @@ class Access:
 
         is_admin = self.rules.authorize(principal, Right.ADMIN, index, None, state) is ALLOWED
         return Permit(guard, state.owner_of_new(principal, index, project), is_admin)
+
+    async def manages(self, request: Request, index: str, project: str, owners: Collection[str]) -> bool:
+        """Whether the sender that `check_change` looked at manages a project. Raises HttpError, StoreError."""
+        principal, state = context_of(request.scope).principal, await self.state()
+        return isinstance(self.rules.authorize(principal, Right.MANAGE, index, project, state, owners=owners), Allowed)
 
     async def check_namespace(self, request: Request, index: str, project: str) -> None:
         """Refuse to publish below the namespace of others again what was published there before. Raises
@@ -275,10 +284,11 @@ class Access:
             f"it. Choose another name, or ask an administrator for 'quire namespace grant {namespace.name}'."
         )
 
-    def _kept(self, request: Request, index: str, project: str) -> NameReserved:
-        """Count and log an upload to a new project whose name is reserved for others; the error for its client."""
+    def _kept(self, request: Request, index: str, project: str, loop: asyncio.AbstractEventLoop) -> NameReserved:
+        """Count and log an upload to a new project whose name is reserved for others; the error for its client. For any
+        thread; `loop`: the worker's."""
         context = context_of(request.scope)
-        self._count_refusal("forbidden")
+        loop.call_soon_threadsafe(self._count_refusal, "forbidden")
         log.info(
             "access refused",
             reason="session",

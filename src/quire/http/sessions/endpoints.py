@@ -77,13 +77,13 @@ async def create(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """GET of a session."""
-    found = await find(request)
+    found = await find(request, or_manages=True)
     return _answer(found, retry=found.session.status is Status.PROCESSING)
 
 
 async def cancel(request: Request) -> Response:
     """DELETE of a session."""
-    found = await find(request)
+    found = await find(request, or_manages=True)
     context_of(request.scope).action = "cancel"
     await found.worker.in_writer(found.sessions.cancel, found.token, found.definition, found.origin)
     return deleted()
