@@ -77,6 +77,13 @@ def with_session(
     return with_index(document, token, definition, default)
 
 
+def check_open(document: AccessDocument, token: str, now: datetime) -> None:
+    """Raises SessionConflict where the stage of a session is gone, or has expired: nothing may be put into it then."""
+    definition = document.indexes.get(token)
+    if definition is None or definition.has_ended(now):
+        raise SessionConflict("The session has ended, and its files are deleted; create another one.")
+
+
 def with_expiry(
     document: AccessDocument, token: str, default: str, *, now: datetime, expires: datetime
 ) -> AccessDocument:

@@ -51,6 +51,15 @@ class Selection:
         return self.version is None or same_version(file.version, self.version)
 
 
+def check_takes_uploads(project: Project | None) -> None:
+    """Raises ProjectClosed for a project whose status refuses uploads."""
+    if project is not None and not project.status.accepts_uploads:
+        raise ProjectClosed(
+            f"The project {project.name} is {project.status} and takes no uploads; "
+            f"its status must be active or deprecated first."
+        )
+
+
 def publish(
     project: Project | None,
     name: str,
@@ -74,11 +83,7 @@ def publish(
     a file for the same purpose under another name, unless it is imported; ProjectClosed when the project's status
     refuses uploads; DamagedRecord when the deleted files cannot be read.
     """
-    if project is not None and not project.status.accepts_uploads:
-        raise ProjectClosed(
-            f"The project {project.name} is {project.status} and takes no uploads; "
-            f"its status must be active or deprecated first."
-        )
+    check_takes_uploads(project)
     existing = existing or {}
     merged = dict(project.files) if project is not None else {}
     deleted = project.deleted if project is not None else NONE

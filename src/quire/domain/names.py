@@ -109,6 +109,17 @@ def is_version(version: str) -> bool:
     return _version(version) is not None
 
 
+def normalize_version(version: str) -> str:
+    """A version as PEP 440 spells it, without the whitespace around it. Raises InvalidName for what is none, and
+    for more than 200 characters."""
+    parsed = _version(version) if len(version) <= MAX_NAME_CHARS else None
+    if parsed is None:
+        raise InvalidName(
+            f"{version[:100]!r} is no version of at most {MAX_NAME_CHARS} characters; see the packaging specifications."
+        )
+    return str(parsed)
+
+
 def is_prerelease(version: str) -> bool:
     """Whether PEP 440 calls it a pre-release or a development release; False for what is no PEP 440 version."""
     parsed = _version(version)

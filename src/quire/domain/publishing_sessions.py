@@ -127,13 +127,14 @@ class PublishingSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     @property
     def live(self) -> dict[str, tuple[str, SessionFile]]:
-        """The files of the session by filename, each with the id of its upload."""
+        """The files of the session by filename, each with the id of its upload; of a file that is being replaced the
+        upload that replaces it."""
         return {file.filename: (identity, file) for identity, file in self.files.items() if file.is_live}
 
     @property
     def bytes_announced(self) -> int:
         """Of all files of the session together."""
-        return sum(file.size for file in self.files.values() if file.is_live)
+        return sum(file.size for _, file in self.live.values())
 
     def find(self, identity: str) -> SessionFile:
         """The upload of this id. Raises NotFound."""
@@ -175,30 +176,35 @@ def check_editable(session: PublishingSession) -> None:
 
 
 def with_file(session: PublishingSession, identity: str, file: SessionFile) -> PublishingSession:
-    """With the upload of one more file, in the place of a completed one of the same name. Raises SessionConflict."""
+    """With the upload of one more file. A completed one of the same name stays until the new bytes are there
+    (`arrived`): it is a file of the session again when the new upload is deleted before. Raises SessionConflict."""
     if identity in session.files:
         return session
     check_editable(session)
     there = session.live.get(file.filename)
-    files = session.files
     if there is not None and there[1].status is not FileStatus.COMPLETED:
         raise SessionConflict(
             f"The upload of {file.filename} is {there[1].status}; delete it before you begin another one."
         )
-    if there is not None:
-        files = _with_status(files, there[0], FileStatus.CANCELED)
-    if len(files) >= MOST_FILES:
+    if len(session.files) >= MOST_FILES:
         raise SessionConflict(f"A session has at most {MOST_FILES} uploads of files; publish it, or create another.")
-    return msgspec.structs.replace(session, files={**files, identity: file})
+    return msgspec.structs.replace(session, files={**session.files, identity: file})
 
 
 def arrived(session: PublishingSession, identity: str, sha256: str) -> PublishingSession:
-    """The bytes of an upload are in the stage. Raises NotFound, SessionConflict."""
+    """The bytes of an upload are in the stage, where they replaced those of an earlier one. Raises NotFound,
+    SessionConflict."""
     file = check_pending(session, identity)
     if file.sha256 == sha256:
         return session
+    files = {
+        each: msgspec.structs.replace(other, status=FileStatus.CANCELED)
+        if other.is_live and other.filename == file.filename
+        else other
+        for each, other in session.files.items()
+    }
     changed = msgspec.structs.replace(file, sha256=sha256)
-    return msgspec.structs.replace(session, files={**session.files, identity: changed})
+    return msgspec.structs.replace(session, files={**files, identity: changed})
 
 
 def check_pending(session: PublishingSession, identity: str) -> SessionFile:

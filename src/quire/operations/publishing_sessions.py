@@ -102,6 +102,15 @@ class Sessions:
                 return after
         raise StoreError("The publishing session has too many writers at once; repeat later.")
 
+    def check_stage(self, token: str, origin: Origin) -> None:
+        """Raises SessionConflict where the stage of a session is gone, or has expired, as the store has it now. Files
+        that came later than that are deleted: nothing else would find them, as an expiry changes no record."""
+        try:
+            definitions.check_open(self.access.read().state.document, token, self.now())
+        except SessionConflict:
+            self.remove_stage(token, origin)
+            raise
+
     def create(self, target: str, opened: OpenSession, origin: Origin) -> tuple[str, PublishingSession]:
         """Open a session; its token, and its record. Raises what `with_session` raises."""
         now = self.now()

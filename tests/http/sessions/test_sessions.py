@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pytest
 
 from quire.access.records import AccessRecords
 from quire.domain.errors import InvalidRequest
+from quire.domain.project import Status as ProjectStatus
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
-from quire.operations import defining
+from quire.operations import defining, promoting
 from quire.store.contracts import Store
 from tests.distributions import make_wheel, wheel_name
 from tests.http.sessions.session_client import (
@@ -122,9 +125,17 @@ def test_files_are_replaced_and_deleted_while_the_session_is_open(tmp_path: Path
         content = make_wheel("alpha", "1.0", files={"variant.txt": b"second"})
         pending = await announce(client, session, name, content)
         await announce(client, session, name, content, 409)
+        await publish(client, session, 409)
+        await send_bytes(client, pending, b"x" * len(content), 400)
+        assert (await client.delete(pending["links"]["file-upload-session"])).status_code == 204
+        now = (await look(client, session))["files"]
+        assert (now[name]["link"], now[name]["status"]) == (first, "completed")
+        pending = await announce(client, session, name, content)
+        await send_bytes(client, pending, content)
         assert (await client.get(first)).json()["status"] == "canceled"
         assert (await client.delete(pending["links"]["file-upload-session"])).status_code == 204
         assert (await look(client, session))["files"] == {}
+        assert await listed(client, "alpha", session["links"]["stage"]) == []
         await upload(client, session, "alpha", "1.0", "third")
         link = (await look(client, session))["files"][name]["link"]
         assert (await client.delete(link)).status_code == 204
@@ -211,6 +222,7 @@ def test_versions_and_types_are_negotiated(tmp_path: Path) -> None:
         assert refused.json()["meta"] == META
         await send(client, ROOT, 400, {"name": "a/b", "version": "1.0"})
         await send(client, ROOT, 400, {"name": "alpha", "version": "one"})
+        await send(client, ROOT, 400, {"name": "alpha", "version": "1." + "0" * 200})
         await send(client, ROOT, 400, {"name": "alpha"})
         assert (await client.get(f"{ROOT}s-{'0' * 48}")).status_code == 404
         assert (await client.get(f"{ROOT}..%2Fmain")).status_code == 404
@@ -369,5 +381,52 @@ def test_the_policy_of_the_index_counts_for_its_sessions(tmp_path: Path) -> None
         assert (await client.delete(link)).status_code == 204
         file = await announce(client, session, name, content)
         await send_bytes(client, file, content, 403)
+
+    serve(tmp_path, scenario)
+
+
+def test_the_version_of_a_session_is_stored_as_it_is_usually_spelled(tmp_path: Path) -> None:
+    """Without whitespace: it is a part of a document that every request reads."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        for version in (" 1.0 ", "v2.0\n"):
+            await create(client, "alpha", version)
+        definitions = AccessRecords(store).read().state.document.indexes.values()
+        assert sorted(each.session.version for each in definitions if each.session is not None) == ["1.0", "2.0"]
+
+    serve(tmp_path, scenario)
+
+
+def test_bytes_that_arrive_when_the_session_has_ended_are_deleted(tmp_path: Path) -> None:
+    """Its stage is gone without a change of its record, as it expired while they were sent."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        session, content, access = await create(client), make_wheel("alpha", "1.0"), AccessRecords(store)
+        first = await upload(client, session, "alpha", "1.0")
+        second = first.replace("py3-none-any", "py3-none-linux_x86_64")
+        file, token = await announce(client, session, second, content), session["session-token"]
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield content[:-1]
+            promoting.end_stages(access, store, "main", Origin(), datetime.now(UTC) + timedelta(days=8))
+            yield content[-1:]
+
+        headers = {"content-type": "application/octet-stream"}
+        answer = await client.post(file["mechanism"]["file_url"], content=slow(), headers=headers)
+        assert (answer.status_code, "ended" in answer.text) == (409, True)
+        assert Index(store, token).names() == ()
+        assert (await look(client, session))["status"] == "canceled"
+
+    serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("status", [ProjectStatus.ARCHIVED, ProjectStatus.QUARANTINED])
+def test_a_project_that_takes_no_uploads_takes_no_sessions(status: ProjectStatus, tmp_path: Path) -> None:
+    """It is said at their creation."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await legacy(client, "alpha", "0.9")
+        Index(store).set_status("alpha", status)
+        assert str(status) in (await create(client, status=403))["detail"]
 
     serve(tmp_path, scenario)

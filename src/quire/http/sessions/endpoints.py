@@ -6,8 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.publishing_sessions import SessionExists
+from quire.catalog.hosted import record_of
+from quire.domain.changes import check_takes_uploads
 from quire.domain.errors import FileExists, InvalidName, InvalidRequest, QuotaExceeded, SessionConflict
-from quire.domain.names import is_version, normalize_name
+from quire.domain.names import normalize_name, normalize_version
 from quire.domain.publishing_sessions import ENDED, OpenSession, PublishingSession, Status
 from quire.domain.quotas import Quotas
 from quire.http.api.v1_promotions import promotion_target
@@ -42,16 +44,18 @@ async def create(request: Request) -> Response:
     check_served(request)
     worker, index, context = worker_of(request), index_of(request), context_of(request.scope)
     body = await received(request, NewSession)
-    project = _project(body.name)
-    if not is_version(body.version):
-        raise InvalidRequest(f"{body.version[:100]!r} is no version; see the packaging specifications.")
+    try:
+        project, version = normalize_name(body.name), normalize_version(body.version)
+    except InvalidName as error:
+        raise InvalidRequest(str(error)) from error
     _, state = await allowed(request, index, project)
     if index.is_mirroring:
         await check_name(index, project)
     view = index.own(await index.project(project))
+    check_takes_uploads(record_of(view))
     is_first = not view.files and not await worker.in_reader(index.hosted.was_written, project)
     by = state.subject_of(context.principal, index.name, project)
-    opened = OpenSession(project=project, version=body.version, by=by, is_first=is_first)
+    opened = OpenSession(project=project, version=version, by=by, is_first=is_first)
     origin = origin_of(request, context.user, worker.proxies)
     sessions = sessions_of(worker)
     context.action = "create"
@@ -143,10 +147,3 @@ async def _publish(request: Request, found: Found) -> PublishingSession:
 def _answer(found: Found, status: int = 200, *, location: str | None = None, retry: bool = False) -> Response:
     document = session_document(found.links, found.token, found.session, found.expires)
     return answered(document, status, location=location, retry=retry)
-
-
-def _project(name: str) -> str:
-    try:
-        return normalize_name(name)
-    except InvalidName as error:
-        raise InvalidRequest(str(error)) from error

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.publishing_sessions import check_open
 from quire.catalog.hosted import record_of
 from quire.domain import publishing_sessions as documents
 from quire.domain.errors import (
     DigestMismatch,
     InvalidRequest,
+    NotFound,
     SessionConflict,
     StoreError,
     TooLarge,
@@ -103,7 +106,8 @@ async def take_bytes(request: Request) -> Response:
                 await found.worker.in_writer(content.write, content.take_pending())
         if content.size != file.size:
             raise DigestMismatch(f"{file.filename} was announced with {file.size} bytes, and {content.size} arrived.")
-        await allowed(request, found.index, found.session.project)  # the body may have taken long
+        _, state = await allowed(request, found.index, found.session.project)  # the body may have taken long
+        check_open(state.document, found.token, datetime.now(UTC))
         run = found.worker.in_writer if content.size <= LARGE_BYTES else found.worker.for_large_upload
         session = await run(_stage, found, identity, file, content, context_of(request.scope).user)
     finally:
@@ -153,9 +157,10 @@ def _stage(found: Found, identity: str, file: SessionFile, content: Content, use
         change = changing.publish(found.stage, [upload], overwrite=True, origin=found.origin)
         found.stage.remove_blobs(change.removed)
         sha256 = staged.digests.sha256
+        found.sessions.check_stage(found.token, found.origin)
         try:
             return found.sessions.change(found.token, lambda known: documents.arrived(known, identity, sha256))
-        except SessionConflict:
+        except (SessionConflict, NotFound):  # canceled meanwhile, or forgotten
             _clear(found, _current(found), SessionFile(filename=file.filename, size=0, hashes={}, sha256=sha256))
             raise
     finally:
