@@ -163,8 +163,9 @@ def patterns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:
-    """Without the definition of an index, which is served no more. Raises NotFound, and InvalidRequest for the default
-    one and for one that is behind another."""
+    """Without the definition of an index, which is served no more, and without the stages of its publishing sessions,
+    which are canceled with it. Raises NotFound, and InvalidRequest for the default one, for one that is behind another,
+    and for one with a stage of its own."""
     find(document, name, default)
     fronts = [each for each, definition in document.indexes.items() if name in definition.behind]
     if fronts:
@@ -174,10 +175,11 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
         )
     if name == default:
         raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
-    stages = [each for each, definition in document.indexes.items() if definition.in_front_of == name]
+    in_front = {each: definition for each, definition in document.indexes.items() if definition.in_front_of == name}
+    stages = [each for each, definition in in_front.items() if definition.session is None]
     if stages:
         raise InvalidRequest(f"The stage {stages[0]} is in front of the index {name}; delete it first.")
-    kept = {each: definition for each, definition in document.indexes.items() if each != name}
+    kept = {each: definition for each, definition in document.indexes.items() if each not in {name, *in_front}}
     return with_fields(document, indexes=kept)
 
 

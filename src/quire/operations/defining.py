@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -136,6 +137,12 @@ def delete_index(
                 f"The index {index.name} has files of {len(there)} project{'s' * (len(there) > 1)}, such as "
                 f"{there[0]}; delete them first, or with the index (--yes), which puts them in the trash."
             )
+        fronts = [name for name, each in document.indexes.items() if each.session and each.in_front_of == index.name]
+        if any(projects_with_files(access.store, name) for name in fronts):
+            raise InvalidRequest(
+                f"The index {index.name} has open publishing sessions with files; cancel them first, or with the index "
+                "(--yes), which deletes these files for good."
+            )
 
     def remove(document: AccessDocument) -> AccessDocument:
         if still is not None and not still(defining.find(document, index.name, default)):
@@ -149,6 +156,8 @@ def delete_index(
     before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
     if before is not after:
         log.info("index deleted", index=index.name, user=origin.user)
+        if index.name not in after.indexes and before.indexes[index.name].session is None:
+            clear_sessions(access, before, after, origin)
         if not with_files:
             put_back_with_files(access, before, after, default, origin)
     deleted = 0
@@ -165,6 +174,23 @@ def delete_index(
     return deleted
 
 
+def clear_sessions(access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin) -> None:
+    """Delete, for good, the files of the publishing sessions that a change has removed with their index.
+
+    Their records are forgotten with those of other sessions (`quire gc`), and so is all that an interruption leaves.
+    Raises StoreError.
+    """
+    for name in before.indexes.keys() - after.indexes.keys():
+        if before.indexes[name].session is None:
+            continue
+        stage = Index(access.store, name, origin)
+        for project in stage.names():
+            with contextlib.suppress(NotFound):
+                change = changing.delete(stage, project, Selection(), (), to_trash=False, origin=origin)
+                stage.remove_blobs(change.removed)
+        log.info("session canceled with its index", index=before.indexes[name].in_front_of, user=origin.user)
+
+
 def put_back_with_files(
     access: AccessRecords, before: AccessDocument, after: AccessDocument, default: str, origin: Origin
 ) -> None:
@@ -175,6 +201,7 @@ def put_back_with_files(
     `default`: the index at the server's root, which is there without a definition.
     """
     removed = before.indexes.keys() - after.indexes.keys() - {default}
+    removed = {name for name in removed if before.indexes[name].session is None}
     filled = [name for name in sorted(removed) if projects_with_files(access.store, name)]
     if not filled:
         return

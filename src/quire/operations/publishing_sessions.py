@@ -55,6 +55,8 @@ _RESOLVED_AFTER: Final = timedelta(seconds=PUBLICATION_SECONDS + 60)
 """After so long no promoter goes on with a publication."""
 _ROOM: Final = timedelta(hours=1)
 """A session that is being published does not expire for so long."""
+_MOST_SUMMED: Final = 100
+"""Sessions whose records are read when an upload begins where there is a quota."""
 _EXPIRED: Final = "The session expired; its files are deleted."
 _INTERRUPTED: Final = "The publication was interrupted, and nothing was published; publish again."
 
@@ -101,6 +103,19 @@ class Sessions:
             else:
                 return after
         raise StoreError("The publishing session has too many writers at once; repeat later.")
+
+    def announced(self, target: str, project: str | None, besides: str) -> int:
+        """Bytes that the open sessions of a project, or of the whole index (None), have announced: of at most a hundred
+        of them, and not of the session `besides`."""
+        there = definitions.open_sessions(self.access.read().state.document, self.now())
+        tokens = [
+            name
+            for name, each in there.items()
+            if name != besides and each.in_front_of == target and each.session is not None
+            if project in {None, each.session.project}
+        ]
+        found = (self.read(token) for token in tokens[:_MOST_SUMMED])
+        return sum(each.bytes_announced for each in found if each is not None and each.status not in sessions.ENDED)
 
     def check_stage(self, token: str, origin: Origin) -> None:
         """Raises SessionConflict where the stage of a session is gone, or has expired, as the store has it now. Files

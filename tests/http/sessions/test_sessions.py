@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from quire.domain.project import Status as ProjectStatus
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import defining, promoting
+from quire.operations.declaring.applying import apply
+from quire.operations.declaring.reading import parse_declared
 from quire.store.contracts import Store
 from tests.distributions import make_wheel, wheel_name
 from tests.http.sessions.session_client import (
@@ -428,5 +431,57 @@ def test_a_project_that_takes_no_uploads_takes_no_sessions(status: ProjectStatus
         await legacy(client, "alpha", "0.9")
         Index(store).set_status("alpha", status)
         assert str(status) in (await create(client, status=403))["detail"]
+
+    serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("quota", ["quota", "project_quota"])
+def test_uploads_that_begin_at_once_keep_the_quotas(quota: str, tmp_path: Path) -> None:
+    """No more of them than fit; and what the other session of the project has announced counts."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        access, content = AccessRecords(store), b"x" * 100
+        defining.set_index(access, "main", {quota: 450}, default="main", origin=Origin())
+        other, session = await create(client, "alpha", "2.0"), await create(client, "alpha", "1.0")
+        await announce(client, other, wheel_name("alpha", "2.0"), content)
+
+        async def begin(number: int) -> int:
+            body = {
+                "filename": wheel_name("alpha", "1.0").replace("none-any", f"none-linux_{number}"),
+                "size": len(content),
+                "hashes": {"sha256": "0" * 64},
+                "mechanism": "http-post-bytes",
+            }
+            answer = await client.post(session["links"]["upload"], json={"meta": META, **body}, headers=HEADERS)
+            return answer.status_code
+
+        answers = await asyncio.gather(*map(begin, range(6)))
+        assert sorted(answers) == [202] * 3 + [409] * 3
+        assert len((await look(client, session))["files"]) == 3
+
+    serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("way", ["delete", "apply"])
+def test_sessions_are_canceled_with_their_index(way: str, tmp_path: Path) -> None:
+    """An uploader that has one open does not keep an administrator from deleting the index."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        access, tools = AccessRecords(store), Index(store, "tools")
+        defining.create_index(access, "tools", {}, default="main", origin=Origin())
+        session, kept = await create(client, at="/tools"), await create(client)
+        await upload(client, session, "alpha", "1.0")
+        token = session["session-token"]
+        if way == "delete":
+            with pytest.raises(InvalidRequest, match="open publishing sessions"):
+                defining.delete_index(access, tools, with_files=False, default="main", origin=Origin())
+            defining.delete_index(access, tools, with_files=True, default="main", origin=Origin())
+        else:
+            apply(access, parse_declared({}), default="main", prune=True, dry_run=False, origin=Origin())
+        assert access.read().state.document.indexes.keys() == {kept["session-token"]}
+        assert Index(store, token).names() == ()
+        await look(client, session, 404)
+        await upload(client, kept, "alpha", "1.0")
+        await publish(client, kept)
 
     serve(tmp_path, scenario)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,7 +25,7 @@ from quire.domain.errors import (
 )
 from quire.domain.names import parse_filename, same_version
 from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
-from quire.domain.quotas import index_is_full, project_is_full, size_of
+from quire.domain.quotas import Quotas, index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
 from quire.http.sessions.found import Found, allowed, find
@@ -65,18 +66,23 @@ async def add_file(request: Request) -> Response:
     view = found.index.own(await found.index.project(session.project))
     if file.filename in view.every:
         raise SessionConflict(f"The file {file.filename} already exists in {session.project}; publish a new version.")
-    quotas = quotas_of(request, found.index)
-    used = size_of(record_of(view)) + session.bytes_announced
-    if quotas.project is not None and used + file.size > quotas.project:
-        raise SessionConflict(str(project_is_full(session.project, used, file.size, quotas.project)))
+    quotas, left = quotas_of(request, found.index), None
     if quotas.index is not None:
         left = await room_of(found.worker, found.index, quotas.index, session.bytes_announced + file.size)
-        if left is not None and session.bytes_announced + file.size > left:
-            raise SessionConflict(str(index_is_full(found.index.name, quotas.index - left, file.size, quotas.index)))
     identity = secrets.token_hex(8)
-    session = await found.worker.in_writer(
-        found.sessions.change, found.token, lambda known: documents.with_file(known, identity, file)
-    )
+
+    def begin() -> PublishingSession:
+        check = _room_check(found, file, quotas, size_of(record_of(view)), left)
+
+        def transition(known: PublishingSession) -> PublishingSession:
+            after = documents.with_file(known, identity, file)
+            if after.bytes_announced > known.bytes_announced:
+                check(known.bytes_announced, after.bytes_announced)
+            return after
+
+        return found.sessions.change(found.token, transition)
+
+    session = await found.worker.in_writer(begin)
     return _answer(found.with_session(session), identity, 202, retry=True, is_new=True)
 
 
@@ -141,6 +147,30 @@ async def delete_file(request: Request) -> Response:
 
     await found.worker.in_writer(work)
     return deleted()
+
+
+def _room_check(
+    found: Found, file: SessionFile, quotas: Quotas, used: int, left: int | None
+) -> Callable[[int, int], None]:
+    """The check that refuses a file that does not fit, by the bytes that its session has announced before and with it.
+
+    It is made in the very step that begins the upload, so that of several at once no more pass than fit, and raises
+    SessionConflict. The bytes that other open sessions have announced count as they are now: which of several sessions
+    gets the last ones, their publications say. `used`: bytes of the project. `left`: those that the quota of the index
+    leaves; None for any number. Raises StoreError.
+    """
+    project, index = found.session.project, found.index.name
+    others = 0 if quotas.project is None else found.sessions.announced(index, project, found.token)
+    of_index = 0 if left is None else found.sessions.announced(index, None, found.token)
+
+    def check(before: int, after: int) -> None:
+        if quotas.project is not None and used + others + after > quotas.project:
+            raise SessionConflict(str(project_is_full(project, used + others + before, after - before, quotas.project)))
+        if left is not None and quotas.index is not None and of_index + after > left:
+            taken = quotas.index - left + of_index + before
+            raise SessionConflict(str(index_is_full(index, taken, after - before, quotas.index)))
+
+    return check
 
 
 def _stage(found: Found, identity: str, file: SessionFile, content: Content, user: str | None) -> PublishingSession:

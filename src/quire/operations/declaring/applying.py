@@ -29,7 +29,7 @@ from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES, TYPES, U
 from quire.operations.declaring.rights import grant_table, with_rights
 from quire.operations.declaring.tables import SHOWN, toml_value
 from quire.operations.declaring.writing import POLICY, file_settings
-from quire.operations.defining import existing_below, projects_with_files, put_back_with_files
+from quire.operations.defining import clear_sessions, existing_below, projects_with_files, put_back_with_files
 
 _LOGGED: Final = 100
 _MOST_NAMED: Final = 20
@@ -261,5 +261,6 @@ def apply(
     before, after = access.change(transition, "apply", details, origin)
     if before is not after:
         log.info("configuration applied", indexes=changed, user=origin.user)
+        clear_sessions(access, before, after, origin)
         put_back_with_files(access, before, after, default, origin)
     return differences(before, after, default)
