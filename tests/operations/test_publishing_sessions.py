@@ -24,7 +24,7 @@ from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import promoting
 from quire.operations.promoting import Target
-from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published
+from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published, remove_staged
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
 from tests.distributions import wheel_name
@@ -269,6 +269,23 @@ def test_a_session_expires_with_its_files() -> None:
     assert sessions.read(token) is None
     with pytest.raises(NotFound):
         sessions.change(token, lambda found: found)
+
+
+def test_a_preview_with_other_files_is_not_published() -> None:
+    """A worker that dies between the file and the record leaves one that the session does not have."""
+    store = MemoryStore()
+    token = filled(store)
+    other = staged_wheel(store, "alpha", "1.1")
+    Index(store, token).publish([other])
+    with pytest.raises(SessionConflict, match="preview"):
+        publish(store, token)
+    session = sessions_of(store).read(token)
+    assert session is not None
+    assert session.status is Status.OPEN
+    assert Index(store).project("alpha") is None
+    file = SessionFile(filename=other.parsed.filename, size=1, hashes={}, sha256=other.staged.digests.sha256)
+    remove_staged(Index(store, token), "alpha", file, ORIGIN)
+    assert publish(store, token).status is Status.PUBLISHED
 
 
 def test_one_session_of_a_release_is_open() -> None:

@@ -295,6 +295,11 @@ class Sessions:
         there = {} if project is None else project.files
         if lost := [name for name, sha256 in wanted.items() if name not in there or there[name].sha256 != sha256]:
             raise SessionConflict(f"{lost[0]} is not as it was uploaded any more; delete it and upload it again.")
+        if more := sorted(there.keys() - wanted.keys()):  # of a worker that died before the record had them
+            raise SessionConflict(
+                f"{more[0]} is in the preview, and no file of the session, as its upload was interrupted; upload it "
+                "again, and delete it then if it shall not be published."
+            )
         if project is not None and wanted:
             files = {name: there[name] for name in wanted}
             only = msgspec.structs.replace(project, files=files)
