@@ -415,6 +415,26 @@ def test_what_is_lost_or_damaged_is_asked_for_again() -> None:
     asyncio.run(main())
 
 
+def test_no_older_page_takes_the_place_of_one_that_is_lost() -> None:
+    """Its record still has its serial number."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(2, 500, serial=5), answer(1, 500, serial=4), answer(3, 500, serial=6)]
+        await world.worker().get("foo", None)
+        (blob,) = world.store.blobs.list("mirror/public/foo")
+        world.store.blobs.remove(blob.key)
+        worker = world.worker()
+        with pytest.raises(BlobMissing):
+            number_of(await worker.get("foo", None))
+        with pytest.raises(UpstreamBusy, match="older"):
+            await worker.get("foo", None)
+        world.clock.pass_(hours=1)
+        assert number_of(await worker.get("foo", None)) == "foo-3.0.tar.gz"
+
+    asyncio.run(main())
+
+
 def test_a_worker_that_may_not_write_serves_what_is_kept_and_asks_nothing() -> None:
     """Nothing of what it asked could be shared."""
 

@@ -83,7 +83,7 @@ class Mirrored:
     """A project of the other index as it is kept, or its absence. One object stands for one content: it is given again
     as long as the content is the same, with newer times."""
 
-    __slots__ = ("_content", "_mirror", "name", "page", "record", "until")
+    __slots__ = ("_content", "_mirror", "name", "page", "record", "serial", "until")
 
     def __init__(
         self,
@@ -103,6 +103,8 @@ class Mirrored:
         self._mirror = mirror
         self.until: datetime | None = None
         """Until when it is true as long as the record is unchanged; None: not known to be true at all."""
+        self.serial: int | None = None
+        """Of a page that was kept and cannot be read any more, if it had one: no older one takes its place."""
 
     @property
     def exists(self) -> bool:
@@ -189,8 +191,9 @@ class Mirror:
         """
         if known.until is None or self._now() >= known.until:
             return None
-        if not self._records.unchanged(known.record):
-            is_same = self._reads_inline and self._records.read(known.record.key, known.record) is known.record
+        before = known.record
+        if not self._records.unchanged(before):
+            is_same = self._reads_inline and self._records.read(before.key, before) is before
             if not is_same:
                 return None
         self._count(known, None)
@@ -258,8 +261,9 @@ class Mirror:
         """As `_load`. On a local disk it takes no thread to read the record, a folder with a small file."""
         record = None
         if self._reads_inline:
-            record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
-            if known is not None and record is known.record:
+            before = known.record if known is not None else None
+            record = self._records.read(f"{self._prefix}/{name}", before)
+            if known is not None and record is before:
                 return known
             with suppress(DamagedRecord):
                 found = self._by_record(name, known, record)
@@ -383,7 +387,7 @@ class Mirror:
             self._remember_unknown(name)
             return current
         with suppress(Conflict):  # another worker has found it as well
-            found = await self._in_maker(self._keep, name, current.record, None, answer)
+            found = await self._in_maker(self._keep, name, current.record, mirrored.lost(current.serial), answer)
             if found is not None and found.page is not None:
                 found.until = mirrored.fresh_until(found.page, self._ages, self._now())
             return found
@@ -452,10 +456,12 @@ class Mirror:
         self, name: str, known: Mirrored | None, record: Record | None = None, *, may_be_unread: bool = True
     ) -> Mirrored:
         """The project as it is stored. `record`: as it was just read, if it was."""
+        before = known.record if known is not None else None
         if record is None:
-            record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
+            record = self._records.read(f"{self._prefix}/{name}", before)
+        page = None
         for _ in range(_READ_AGAIN):
-            if known is not None and record is known.record:
+            if known is not None and record is before:
                 return known
             try:
                 found = self._by_record(name, known, record, may_be_unread=may_be_unread)
@@ -472,7 +478,11 @@ class Mirror:
             except DamagedRecord as error:
                 log.warning("mirrored page is damaged", project=name, error=str(error))
                 break
-        return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
+        else:
+            raise StoreError(f"The page of {name} changes faster than it can be read; repeat.")
+        lost = Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
+        lost.serial = page.serial if page is not None else None
+        return lost
 
     def _by_record(
         self, name: str, known: Mirrored | None, record: Record, *, may_be_unread: bool = True

@@ -351,6 +351,11 @@ def gone(before: MirroredPage | None, now: datetime) -> MirroredPage:
     return MirroredPage(confirmed=now, serial=_highest(before, None))
 
 
+def lost(serial: int | None) -> MirroredPage | None:
+    """The remains of a page that cannot be read any more. `serial`: its number; None without one."""
+    return None if serial is None else MirroredPage(confirmed=datetime.min.replace(tzinfo=UTC), serial=serial)
+
+
 def is_older(before: MirroredPage | None, serial: int | None) -> bool:
     """Whether a page with this serial is of an older state than the one that is kept."""
     return before is not None and before.serial is not None and serial is not None and serial < before.serial
