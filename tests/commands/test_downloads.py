@@ -31,10 +31,11 @@ class Rig:
         return self.site.root.parent / "server.log"
 
     def get(self, project: str, filename: str, **headers: str) -> None:
-        before = self.log.read_text().count(filename)
+        before = self.log.read_text().count(f"/{filename}")
         answer = self.site.client.get(self.site.file_url(project, filename), headers=headers)
         assert answer.is_success, answer.text
-        until(lambda: self.log.read_text().count(filename) > before)  # lines are written together, a little later
+        # lines are written together, a little later; that of the upload has no path
+        until(lambda: self.log.read_text().count(f"/{filename}") > before)
 
     def quire(self, *words: object, code: int = 0) -> tuple[str, str]:
         done = run_quire(*words, "-d", self.site.root, cwd=self.site.root.parent)

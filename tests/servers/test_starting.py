@@ -58,7 +58,7 @@ def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
         assert line.endswith(f", {count}; uploads need no login.")
         thread = re.fullmatch(r"[^|]+\|quire\.servers\|INFO\|[0-9]+\|Serving .*", line)
         assert (thread is not None) == (command == "run"), line
-        assert command == "run" or re.match(r"[0-9-]+ [0-9:,]+ INFO Serving", line), line
+        assert command == "run" or re.match(r"[0-9-]+T[0-9:.]+Z INFO Serving", line), line
         served.stop()
         assert len(said(served)) == 1, said(served)
 

@@ -30,7 +30,7 @@ from quire.index.index import PUBLICATION_SECONDS, Guard, Index
 from quire.index.promoting import Part, Promoter
 from quire.operations import changing
 from quire.operations import defining as defining_operations
-from quire.operations.importing.blobs import Unreadable, copy_file
+from quire.operations.copying import Unreadable, copy_file
 from quire.process.progress import Progress
 from quire.store.contracts import Store
 

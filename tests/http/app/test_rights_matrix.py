@@ -42,7 +42,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{index}", "GET /{index}/"),
         *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
         *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
-        *("POST /@{moment}/{path:path}", "POST /{index}/@{moment}/{path:path}"),
+        *(f"{what}/@{{moment}}/{{path:path}}" for what in ("GET ", "GET /{index}", "POST ", "POST /{index}")),
     ),
     LOGIN: (f"GET {V1}/whoami", f"GET {V1}/indexes"),
     READ: (

@@ -38,7 +38,7 @@ LOGIN = (8, 8, 235)
 """The additional work for a known password."""
 RIGHTS = {"password": (6, 8, 220), "token": (4, 7, 165)}
 """The additional work for a known password, and for a token, where grants decide."""
-PYTHON_OF_AN_UPLOAD = (1252, 1348, 33150)
+PYTHON_OF_AN_UPLOAD = (1253, 1351, 33300)
 """Of a wheel with four files, into a project of up to ten; 7 of the calls ask whether its projects have owners, 10
 whether there are quotas, and some for the definition of the index, what is pending of promotions, and the names that
 publishing sessions reserve."""

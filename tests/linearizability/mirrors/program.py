@@ -79,7 +79,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
     """The mirror without it, in this process and those that it forks."""
     replaced: dict[Safeguard, tuple[object, str, object]] = {
         Safeguard.SWAP: (Mirror, "_write", _write_anyway),
-        Safeguard.SHARING: (Mirror, "_load", _load_sometimes),
+        Safeguard.SHARING: (Mirror, "_stored", _stored_sometimes),
         Safeguard.SERIAL: (mirrored, "is_older", lambda *_: False),
         Safeguard.DIGEST: (files, "compare_digest", lambda *_: True),
         Safeguard.ERROR_PAGES: (asking, "parse_page", _parse_anything),
@@ -95,26 +95,27 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
-def _write_anyway(mirror: Mirror, record: Record, page: MirroredPage) -> Record:
+def _write_anyway(mirror: Mirror, record: Record, page: MirroredPage, *, durable: bool = True) -> Record:
     """In the place of `Mirror._write`."""
     while True:
         try:
-            return mirror._records.write(record.key, mirrored.encode_page(page), mirror._records.read(record.key))
+            current = mirror._records.read(record.key)
+            return mirror._records.write(record.key, mirrored.encode_page(page), current, durable=durable)
         except Conflict:
             continue
 
 
-_load = Mirror._load
+_stored = Mirror._stored
 _remembered: dict[str, float] = {}
 """By name, until when a worker believes what it knows."""
 
 
-def _load_sometimes(mirror: Mirror, name: str, known: Mirrored | None) -> Mirrored:
-    """In the place of `Mirror._load`."""
+async def _stored_sometimes(mirror: Mirror, name: str, known: Mirrored | None) -> Mirrored:
+    """In the place of `Mirror._stored`."""
     if known is not None and time.monotonic() < _remembered.get(name, 0.0):
         return known
     _remembered[name] = time.monotonic() + _REMEMBERED
-    return _load(mirror, name, known)
+    return await _stored(mirror, name, known)
 
 
 def _parse_anything(project: str, content_type: str, body: bytes, url: str) -> UpstreamPage:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from importlib import import_module
-
-from starlette.requests import Request
-from starlette.responses import Response
-
-Handler = Callable[[Request], Awaitable[Response]]
+from quire.http.app.lazily import Handler, lazily
 
 
 def _of(module: str, function: str) -> Handler:
-    async def handle(request: Request) -> Response:
-        handler: Handler = getattr(import_module(f"quire.http.api.{module}"), function)
-        return await handler(request)
-
-    return handle
+    return lazily(f"api.{module}", function)
 
 
 whoami = _of("v1_access", "whoami")

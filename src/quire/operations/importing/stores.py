@@ -31,7 +31,7 @@ from quire.index.audit.entries import Entry, entries_of
 from quire.index.commits import stored_project
 from quire.index.index import PUBLICATION_SECONDS, Index
 from quire.operations import changing
-from quire.operations.importing.blobs import Unreadable, copy_file
+from quire.operations.copying import Unreadable, copy_file
 from quire.operations.importing.context import Stopped
 from quire.operations.importing.outcome import Outcome, Report, Result
 from quire.process.progress import Progress
