@@ -96,6 +96,14 @@ class Sandbox:
         """A new empty folder to install into."""
         return self._folder(f"target-{len(list(self.home.glob('target-*')))}")
 
+    def installs(self, simple: str, *requirements: str) -> list[dict[str, str]]:
+        """The releases that pip and uv install from an index alone."""
+        with_pip, with_uv = self.target(), self.target()
+        pip = ("pip-newest", "install", "--no-cache-dir", "--index-url", simple, "--target", with_pip)
+        ok(self.pip(*pip, *requirements))
+        ok(self.uv("pip", "install", "--no-cache", "--default-index", simple, "--target", with_uv, *requirements))
+        return [installed(with_pip), installed(with_uv)]
+
     def _folder(self, name: str) -> Path:
         (self.home / name).mkdir(exist_ok=True)
         return self.home / name

@@ -9,7 +9,7 @@ import pytest
 
 from tests.asking import OPEN
 from tests.clients.releases import FULL, wheel
-from tests.clients.sandbox import Sandbox, installed, ok
+from tests.clients.sandbox import Sandbox, ok
 from tests.clients.servers import Servers, two_servers
 from tests.documents import DOCS, block
 
@@ -23,15 +23,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Two servers on one directory that have publishing sessions."""
     with two_servers(tmp_path_factory.mktemp("sessions"), *OPEN, "--experimental") as both:
         yield both
-
-
-def _installed(sandbox: Sandbox, simple: str, *requirements: str) -> list[dict[str, str]]:
-    """The releases that pip and uv install."""
-    with_pip, with_uv = sandbox.target(), sandbox.target()
-    pip = ("pip-newest", "install", "--no-cache-dir", "--index-url", simple, "--target", with_pip)
-    ok(sandbox.pip(*pip, *requirements))
-    ok(sandbox.uv("pip", "install", "--no-cache", "--default-index", simple, "--target", with_uv, *requirements))
-    return [installed(with_pip), installed(with_uv)]
 
 
 def test_a_release_is_tested_before_it_is_published(servers: Servers, sandbox: Sandbox) -> None:
@@ -48,10 +39,10 @@ def test_a_release_is_tested_before_it_is_published(servers: Servers, sandbox: S
     lines = dict(line.split(": ", 1) for line in said.output.splitlines())
     other = lines["preview"].replace(servers.uvicorn.url, servers.gunicorn.url)
     for preview in (lines["preview"], other):
-        assert _installed(sandbox, preview, "in-session[full]") == [{"in_session": "2.0", "behind_session": "1.0"}] * 2
-    assert _installed(sandbox, servers.gunicorn.simple, "in-session") == [{"in_session": "1.0"}] * 2
+        assert sandbox.installs(preview, "in-session[full]") == [{"in_session": "2.0", "behind_session": "1.0"}] * 2
+    assert sandbox.installs(servers.gunicorn.simple, "in-session") == [{"in_session": "1.0"}] * 2
     address = lines["session"].replace(servers.uvicorn.url, servers.gunicorn.url)
     done = sandbox.run("sh", "-euc", block(PAGE, "sh", "finish"), SESSION=address)
     assert '"status":"published"' in done.output
     for server in (servers.uvicorn, servers.gunicorn):
-        assert _installed(sandbox, server.simple, "in-session") == [{"in_session": "2.0"}] * 2
+        assert sandbox.installs(server.simple, "in-session") == [{"in_session": "2.0"}] * 2

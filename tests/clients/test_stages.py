@@ -5,20 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.clients.releases import FULL, wheel
-from tests.clients.sandbox import Sandbox, installed, ok
+from tests.clients.sandbox import Sandbox, ok
 from tests.clients.servers import Server, Servers
 from tests.serving import run_quire
 
 pytestmark = pytest.mark.clients
-
-
-def _installed(sandbox: Sandbox, simple: str, *requirements: str) -> list[dict[str, str]]:
-    """The releases that pip and uv install."""
-    with_pip, with_uv = sandbox.target(), sandbox.target()
-    pip = ("pip-newest", "install", "--no-cache-dir", "--index-url", simple, "--target", with_pip)
-    ok(sandbox.pip(*pip, *requirements))
-    ok(sandbox.uv("pip", "install", "--no-cache", "--default-index", simple, "--target", with_uv, *requirements))
-    return [installed(with_pip), installed(with_uv)]
 
 
 def test_publish_install_promote(servers: Servers, sandbox: Sandbox) -> None:
@@ -47,9 +38,9 @@ def test_publish_install_promote(servers: Servers, sandbox: Sandbox) -> None:
     )
     whole = {"in_stage": "2.0", "behind_stage": "1.0", "new_in_stage": "1.0"}
     for server in (servers.uvicorn, servers.gunicorn):
-        assert _installed(sandbox, f"{address(server)}simple/", "new-in-stage[full]") == [whole, whole]
-    assert _installed(sandbox, servers.gunicorn.simple, "in-stage") == [{"in_stage": "1.0"}] * 2
+        assert sandbox.installs(f"{address(server)}simple/", "new-in-stage[full]") == [whole, whole]
+    assert sandbox.installs(servers.gunicorn.simple, "in-stage") == [{"in_stage": "1.0"}] * 2
     promoted = run_quire("promote", "pr-9", "--url", servers.uvicorn.url, cwd=sandbox.home)
     assert promoted.stdout.endswith("Promoted 2 files of 2 projects from pr-9 into main.\n"), promoted
     for server in (servers.uvicorn, servers.gunicorn):
-        assert _installed(sandbox, server.simple, "new-in-stage[full]") == [whole, whole]
+        assert sandbox.installs(server.simple, "new-in-stage[full]") == [whole, whole]
