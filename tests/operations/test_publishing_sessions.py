@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,8 +26,11 @@ from quire.index.index import Index
 from quire.operations import promoting
 from quire.operations.promoting import Target
 from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published, remove_staged
+from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.distributions import wheel_name
 from tests.index.interleaving import explore
 from tests.index.test_index import staged_wheel
@@ -38,12 +42,12 @@ ALPHA = OpenSession(project="alpha", version="1.0", by="user:ann", is_first=True
 NAME = wheel_name("alpha", "1.0")
 
 
-def sessions_of(store: MemoryStore, after: timedelta = timedelta()) -> Sessions:
+def sessions_of(store: Store, after: timedelta = timedelta()) -> Sessions:
     """The sessions of a store, as a worker has them whose clock is later by `after`."""
     return Sessions(store, AccessRecords(store), "main", lambda: datetime.now(UTC) + after)
 
 
-def filled(store: MemoryStore, opened: OpenSession = ALPHA) -> str:
+def filled(store: Store, opened: OpenSession = ALPHA) -> str:
     """A session with one completed file."""
     sessions = sessions_of(store)
     token, _ = sessions.create("main", opened, ORIGIN)
@@ -55,17 +59,23 @@ def filled(store: MemoryStore, opened: OpenSession = ALPHA) -> str:
     return token
 
 
-def definition_of(store: MemoryStore, token: str) -> IndexDefinition | None:
+def definition_of(store: Store, token: str) -> IndexDefinition | None:
     return AccessRecords(store).read().state.document.indexes.get(token)
 
 
-def publish(store: MemoryStore, token: str) -> PublishingSession:
+def read(store: Store, token: str) -> PublishingSession:
+    session = sessions_of(store).read(token)
+    assert session is not None
+    return session
+
+
+def publish(store: Store, token: str) -> PublishingSession:
     definition = definition_of(store, token)
     assert definition is not None
     return sessions_of(store).publish(token, definition, Target(Index(store)), ORIGIN)
 
 
-def settled(store: MemoryStore, token: str, after: timedelta = timedelta()) -> PublishingSession:
+def settled(store: Store, token: str, after: timedelta = timedelta()) -> PublishingSession:
     sessions = sessions_of(store, after)
     session = sessions.read(token)
     assert session is not None
@@ -269,6 +279,48 @@ def test_a_session_expires_with_its_files() -> None:
     assert sessions.read(token) is None
     with pytest.raises(NotFound):
         sessions.change(token, lambda found: found)
+
+
+@pytest.mark.parametrize("is_published", [True, False], ids=["published", "canceled"])
+def test_a_session_leaves_no_trace_at_last(is_published: bool, tmp_path: Path) -> None:
+    """Its deleted records and those of its stage are erased with it; of those that were only deleted, by a thorough
+    run; and none of a session that is open, or that ended not long ago."""
+    store = PosixStore.open(tmp_path)
+    tokens = [filled(store, msgspec.structs.replace(ALPHA, version=version)) for version in ("1.0", "1.1", "1.2")]
+    erased, forgotten, kept = tokens
+    for token in (erased, forgotten):
+        if is_published:
+            publish(store, token)
+        else:
+            sessions_of(store).cancel(token, definition_of(store, token), ORIGIN)
+    record = store.records.read(f"access/publishing/{forgotten}")
+    store.records.write(record.key, None, record)  # as an earlier version did
+
+    def traces() -> set[str]:
+        found = {prefix.partition("/")[0] for prefix in store.records.prefixes()}
+        return found & {*tokens} | {*store.records.written("access/publishing")}
+
+    assert traces() == {*tokens}
+    assert sessions_of(store).forget_ended(ORIGIN) == 0
+    assert traces() == {*tokens}
+    assert sessions_of(store).forget_ended(ORIGIN, thorough=True) == 0
+    assert traces() == {erased, kept}
+    sessions_of(store).extend(kept, read(store, kept), 20 * 24 * 3600, ORIGIN)
+    assert sessions_of(store, KEPT + timedelta(hours=1)).forget_ended(ORIGIN) == 1
+    assert traces() == {kept}
+    assert publish(store, kept).status is Status.PUBLISHED
+    assert os.listdir(tmp_path / "quire" / "incoming") == []
+    assert PosixInspector(store).anomalies() == []
+
+
+def test_a_stage_that_lost_its_record_is_not_erased() -> None:
+    """Its definition is there, so that it is served."""
+    store = MemoryStore()
+    token = filled(store)
+    record = store.records.read(f"access/publishing/{token}")
+    store.records.write(record.key, None, record)
+    assert sessions_of(store).forget_ended(ORIGIN, thorough=True) == 0
+    assert Index(store, token).names() == ("alpha",)
 
 
 def test_a_preview_with_other_files_is_not_published() -> None:

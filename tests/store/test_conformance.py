@@ -240,6 +240,12 @@ class ForgetsPrefixes(MemoryRecords):
         return tuple(prefix for prefix in super().prefixes() if super(ForgetsPrefixes, self).names(prefix).names)
 
 
+class ErasesOneOnly(MemoryRecords):
+    def erase(self, key: str) -> None:
+        if key in self._state.revisions:
+            super().erase(key)
+
+
 class ForgetsDeleted(MemoryRecords):
     def written(self, prefix: str) -> tuple[str, ...]:
         return self.names(prefix).names
@@ -434,6 +440,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ListsByPrefix, "names_are_those_of_one_folder"),
     (ListsUnsorted, "similar_keys_are_different_records"),
     (ForgetsPrefixes, "prefixes_have_all_records"),
+    (ErasesOneOnly, "an_erased_record_leaves_no_trace"),
     (ForgetsDeleted, "written_has_deleted_records_too"),
     (KeepsNoFirstNote, "a_deletion_keeps_its_note"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         access = AccessRecords(opened.store)
         promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
-        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin)
+        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
     let_go = _let_go(opened, dry_run=arguments.dry_run)
     collected = collect_garbage(
         opened.store,

@@ -247,24 +247,45 @@ class Sessions:
         except (InvalidRequest, StoreError) as error:  # `quire gc` does it, when the stage has expired
             log.warning("stage of a session not deleted", project=stage.name, error=str(error))
 
-    def forget_ended(self, origin: Origin) -> int:
-        """Delete the records of sessions that ended long ago, and the stages that were left of any that ended; how many
-        records."""
+    def forget_ended(self, origin: Origin, *, thorough: bool = False) -> int:
+        """Erase sessions that ended long ago, and delete the stages that were left of any that ended; how many.
+
+        `thorough`: also erase the deleted records of sessions that were forgotten without it, which takes a walk
+        through the store.
+        """
         now = self.now()
+        forgotten = self._written() if thorough else set()
         tokens = self.store.records.names(_FOLDER).names
-        open_stages = self.access.read().state.document.indexes if tokens else {}
+        open_stages = self.access.read().state.document.indexes if tokens or forgotten else {}
         deleted = 0
         for token in tokens:
             session = self.read(token)
             if session is None:
                 continue
+            forgotten.discard(token)
             if token in open_stages:
                 if session.status in sessions.ENDED:
                     self.remove_stage(token, origin)
             elif moment(session.ended or session.since or session.expires) + KEPT < now:
                 self.remove_stage(token, origin)  # files that arrived while it ended, of a worker that died then
                 deleted += self._forget(token)
+                forgotten.add(token)
+        for token in forgotten - open_stages.keys():
+            self._erase(token)
         return deleted
+
+    def _written(self) -> set[str]:
+        """The tokens of all sessions of which the store has a trace. A session is among those that are listed later,
+        or it has been forgotten: its record is the first that is written, and the last that is deleted."""
+        records = self.store.records
+        indexes = (prefix.partition("/")[0] for prefix in records.prefixes())
+        return {each for each in (*indexes, *records.written(_FOLDER)) if sessions.is_token(each)}
+
+    def _erase(self, token: str) -> None:
+        """Erase the deleted records of a session that was forgotten, and of its stage: a token never returns, so that
+        nothing reads or writes them any more."""
+        self.store.records.erase(token)
+        self.store.records.erase(f"{_FOLDER}/{token}")
 
     def _end_reservation(self, session: PublishingSession, origin: Origin) -> None:
         """Let no other session reserve the name of a project that has a release now. An upload goes by the project's

@@ -137,6 +137,15 @@ class Records(Protocol):
         """
         ...
 
+    def erase(self, key: str) -> None:
+        """Remove a record, and all below it where it is a folder, present and deleted ones, without a trace: they were
+        never written then. For keys that nothing reads or writes any more, since a tag may come back. Idempotent; when
+        it raises, a part may be gone.
+
+        Raises StoreReadOnly, StoreError.
+        """
+        ...
+
     def unchanged(self, known: Record) -> bool:
         """Whether `read` would certainly return `known`. False when only reading can tell: this never reads."""
         ...

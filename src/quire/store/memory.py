@@ -227,6 +227,17 @@ class MemoryRecords:
             keys = [key.split("/") for key in self._state.revisions]
         return tuple(sorted({f"{parts[0]}/{parts[1]}" for parts in keys if len(parts) > 2}))
 
+    def erase(self, key: str) -> None:
+        check_record_key(key)
+        _check_writable(self._writable)
+        with self._faults.around("remove", key), self._state.lock:
+            for each in [each for each in self._state.revisions if each == key or each.startswith(f"{key}/")]:
+                prefix, _, name = each.rpartition("/")
+                del self._state.revisions[each]
+                self._state.notes.pop(each, None)
+                self._state.present[prefix].discard(name)
+                self._state.changes[prefix] += 1
+
     def unchanged(self, known: Record) -> bool:
         return self.read(known.key, known) is known
 

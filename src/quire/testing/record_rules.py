@@ -313,6 +313,29 @@ def prefixes_have_all_records(sandbox: Sandbox) -> None:
     require(all(prefix.count("/") == 1 for prefix in found), "prefixes must be two parts deep.")
 
 
+def an_erased_record_leaves_no_trace(sandbox: Sandbox) -> None:
+    """`erase` removes a record, or all of a folder, present or deleted, for every worker; what is beside it stays."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    kept, erased = sandbox.record("beside/kept"), sandbox.record("erased/deep/record")
+    gone, beside = sandbox.record("beside/gone"), sandbox.record("beside/gone-not")
+    for key in (kept, beside, erased, f"{erased}-deleted", gone):
+        record = create(worker, key, document(1))
+        if key.endswith("deleted") or key == gone:
+            worker.records.write(key, None, record)
+    known = other.records.read(erased)
+    for _ in range(2):
+        worker.records.erase(f"{sandbox.folder}/erased")
+        worker.records.erase(gone)
+        for key in (erased, f"{erased}-deleted", gone):
+            require(not sandbox.worker().records.read(key).was_written, f"{key} is there after it was erased.")
+        require(other.records.read(erased, known).data is None, "a known record is answered after it was erased.")
+        require(other.records.names(f"{sandbox.folder}/erased/deep").names == (), "an erased record is listed.")
+        require(other.records.written(f"{sandbox.folder}/beside") == ("gone-not", "kept"), "written has other than the rest.")
+        require(other.records.read(kept).data == document(1), "erasing took a record beside it.")
+    with refused(InvalidName, "erase('')"):
+        worker.records.erase("")
+
+
 RULES: tuple[Rule, ...] = (
     a_store_describes_itself,
     absence_is_an_answer,
@@ -329,4 +352,5 @@ RULES: tuple[Rule, ...] = (
     similar_keys_are_different_records,
     record_keys_cannot_escape,
     prefixes_have_all_records,
+    an_erased_record_leaves_no_trace,
 )

@@ -90,6 +90,14 @@ class BucketRecords:
         """See `contracts.Records`: the folders that have a list of names."""
         return self.lists.folders(parts=2)
 
+    def erase(self, key: str) -> None:
+        """See `contracts.Records`: a list of the records below, one of their lists of names, and a removal of each."""
+        check_record_key(key)
+        self._check_writable()
+        below = [each.key for prefix in (f"records/{key}", f"names/{key}") for each in self._bucket.list(prefix)]
+        for each in (*below, _object_key(key), f"names/{key}.json"):
+            self._bucket.remove(each)
+
     def unchanged(self, known: Record) -> bool:
         """See `contracts.Records`; a round trip all the same, so it is not asked on an event loop."""
         return self.read(known.key, known) is known

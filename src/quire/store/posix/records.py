@@ -5,6 +5,7 @@ Theory of operation
 `records/main/projects/foo/00000017.json` is the seventeenth document stored under `main/projects/foo`; the highest
 revision is the record. A deleted record is a revision that says `null`, and on further lines the note of the
 deletion. The directory, once there, stays for good: NFS clients go on in a directory that was renamed or replaced.
+Only `erase` takes it away, from names that do not return.
 
 *Writing* revision 18 over 17: the document is written and fsynced in `incoming/`, then link()ed to `00000018.json`.
 (The document may be written long before, see `draft`: file systems with a journal then write it in the same commit as
@@ -38,6 +39,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 from typing import NamedTuple
 
@@ -45,7 +47,7 @@ from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadO
 from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_record_key
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import Directories, Identity, RacyWindow, Seen
-from quire.store.posix.errors import after_commit, is_vanishing, store_errors
+from quire.store.posix.errors import after_commit, if_there, is_vanishing, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
     PendingFile,
@@ -157,6 +159,23 @@ class PosixRecords:
                     if not is_vanishing(error, self._directories.root):
                         raise
         raise StoreError(f"The record {key} changes faster than it can be read; repeat.")
+
+    def erase(self, key: str) -> None:
+        """See `contracts.Records`. In one step, by a rename into `incoming/`, where the sweep finds what a death
+        leaves; markers beside it say nothing without it, and go afterwards. Not durable: it is erased again then."""
+        check_record_key(key)
+        self._check_writable(key)
+        path, doomed = f"{self._top}/{key}", f"{self._incoming}/{unique_name()}"
+        parent, _, name = path.rpartition("/")
+        with store_errors(f"erase the record {key}"):
+            with if_there():
+                os.rename(path, doomed)
+                shutil.rmtree(doomed)
+            with if_there():
+                for entry in os.listdir(parent):
+                    if entry.startswith(f"{name}.") and entry.endswith((_DELETED, _CHANGING)):
+                        remove_quietly(f"{parent}/{entry}")
+            self._changes.publish_change(parent)
 
     def unchanged(self, known: Record) -> bool:
         before = known.validation
