@@ -12,14 +12,18 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.domain import publishing_sessions as documents
 from quire.domain.errors import InvalidRequest
 from quire.domain.project import Status as ProjectStatus
+from quire.domain.publishing_sessions import SessionFile
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import defining, promoting
 from quire.operations.declaring.applying import apply
 from quire.operations.declaring.reading import parse_declared
+from quire.operations.publishing_sessions import Sessions
 from quire.store.contracts import Store
+from quire.store.memory import MemoryStore
 from tests.distributions import make_wheel, wheel_name
 from tests.http.sessions.session_client import (
     HEADERS,
@@ -460,6 +464,32 @@ def test_uploads_that_begin_at_once_keep_the_quotas(quota: str, tmp_path: Path) 
         assert len((await look(client, session))["files"]) == 3
 
     serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("quota", ["quota", "project_quota"])
+def test_two_sessions_that_begin_uploads_at_once_keep_the_quotas(quota: str, tmp_path: Path) -> None:
+    """One that another server began, after it was looked for and before this one was written, is found then."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        access, content = AccessRecords(store), b"x" * 100
+        defining.set_index(access, "main", {quota: 150}, default="main", origin=Origin())
+        other, session = await create(client, "alpha", "2.0"), await create(client, "alpha", "1.0")
+        sessions, token = Sessions(store.shared(), access, "main"), other["session-token"]
+        file = SessionFile(filename=wheel_name("alpha", "2.0"), size=len(content), hashes={})
+
+        def begin_elsewhere() -> None:
+            sessions.change(token, lambda found: documents.with_file(found, "0", file))
+
+        store.faults.call("write", begin_elsewhere)
+        refused = await announce(client, session, wheel_name("alpha", "1.0"), content, 409)
+        assert "quota" in refused["detail"]
+        assert (await look(client, session))["files"] == {}
+        assert wheel_name("alpha", "2.0") in (await look(client, other))["files"]
+        sessions.cancel(token, None, Origin())
+        await announce(client, session, wheel_name("alpha", "1.0"), content)
+
+    serve(f"memory:{tmp_path.name}", scenario)
 
 
 @pytest.mark.parametrize("way", ["delete", "apply"])

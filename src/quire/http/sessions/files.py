@@ -72,15 +72,23 @@ async def add_file(request: Request) -> Response:
     identity = secrets.token_hex(8)
 
     def begin() -> PublishingSession:
-        check = _room_check(found, file, quotas, size_of(record_of(view)), left)
+        used = size_of(record_of(view))
+        check = _room_check(found, file, quotas, used, left)
 
         def transition(known: PublishingSession) -> PublishingSession:
             after = documents.with_file(known, identity, file)
-            if after.bytes_announced > known.bytes_announced:
-                check(known.bytes_announced, after.bytes_announced)
+            check(known.bytes_announced, after.bytes_announced)
             return after
 
-        return found.sessions.change(found.token, transition)
+        session = found.sessions.change(found.token, transition)
+        try:
+            # Of two sessions that begin an upload at once, at least the later one finds the other one's here.
+            after = session.bytes_announced
+            _room_check(found, file, quotas, used, left)(after - file.size, after)
+        except SessionConflict:
+            found.sessions.change(found.token, lambda known: documents.without_file(known, identity))
+            raise
+        return session
 
     session = await found.worker.in_writer(begin)
     return _answer(found.with_session(session), identity, 202, retry=True, is_new=True)
@@ -155,15 +163,17 @@ def _room_check(
     """The check that refuses a file that does not fit, by the bytes that its session has announced before and with it.
 
     It is made in the very step that begins the upload, so that of several at once no more pass than fit, and raises
-    SessionConflict. The bytes that other open sessions have announced count as they are now: which of several sessions
-    gets the last ones, their publications say. `used`: bytes of the project. `left`: those that the quota of the index
-    leaves; None for any number. Raises StoreError.
+    SessionConflict. The bytes that other open sessions have announced count as they are now: so it is made again after
+    that step. `used`: bytes of the project. `left`: those that the quota of the index leaves; None for any number.
+    Raises StoreError.
     """
     project, index = found.session.project, found.index.name
     others = 0 if quotas.project is None else found.sessions.announced(index, project, found.token)
     of_index = 0 if left is None else found.sessions.announced(index, None, found.token)
 
     def check(before: int, after: int) -> None:
+        if after <= before:
+            return
         if quotas.project is not None and used + others + after > quotas.project:
             raise SessionConflict(str(project_is_full(project, used + others + before, after - before, quotas.project)))
         if left is not None and quotas.index is not None and of_index + after > left:
