@@ -9,7 +9,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -33,7 +33,7 @@ from quire.domain.errors import (
     StoreError,
 )
 from quire.domain.indexes import IndexDefinition
-from quire.domain.project import Project
+from quire.domain.project import File, Project
 from quire.domain.publishing_sessions import OpenSession, PublishingSession, SessionFile, Status
 from quire.index.audit.entries import Origin
 from quire.index.index import PUBLICATION_SECONDS, Index
@@ -360,6 +360,21 @@ def is_published(session: PublishingSession, project: Project | None) -> bool:
     return bool(wanted) and all(
         name in files and files[name].sha256 == file.sha256 for name, (_, file) in wanted.items()
     )
+
+
+def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File]) -> None:
+    """Put a file that another one `replaced` back into the stage of a session, if that one has still its content; where
+    there is none, delete that one. Raises StoreError."""
+
+    def transition(stored: Project | None) -> Project:
+        listed = None if stored is None else stored.files.get(file.filename)
+        if stored is None or listed is None or listed.sha256 != file.sha256:
+            raise ChangedMeanwhile("The file is another one by now.")
+        files = {name: each for name, each in stored.files.items() if name != file.filename}
+        return msgspec.structs.replace(stored, files={**files, **{each.filename: each for each in replaced}})
+
+    with contextlib.suppress(ChangedMeanwhile):
+        stage.remove_blobs(changing.repair(stage, project, transition).removed)
 
 
 def remove_staged(stage: Index, project: str, file: SessionFile, origin: Origin) -> None:

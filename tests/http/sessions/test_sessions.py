@@ -21,7 +21,7 @@ from quire.index.index import Index
 from quire.operations import defining, promoting
 from quire.operations.declaring.applying import apply
 from quire.operations.declaring.reading import parse_declared
-from quire.operations.publishing_sessions import Sessions
+from quire.operations.publishing_sessions import Sessions, remove_staged
 from quire.store.contracts import Store
 from quire.store.memory import MemoryStore
 from tests.distributions import make_wheel, wheel_name
@@ -155,6 +155,46 @@ def test_files_are_replaced_and_deleted_while_the_session_is_open(tmp_path: Path
         assert published.content == make_wheel("alpha", "1.0", files={"variant.txt": b"fourth"})
 
     serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("first_deleted", [None, 0, 1], ids=["never", "at once", "later"])
+def test_an_upload_that_is_deleted_while_its_bytes_arrive_leaves_the_earlier_file(
+    first_deleted: int | None, tmp_path: Path
+) -> None:
+    """Also when its bytes are in the stage already, in place of those of the completed one."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        session = await create(client)
+        token = session["session-token"]
+        sessions, stage = Sessions(store.shared(), AccessRecords(store.shared()), "main"), Index(store.shared(), token)
+        name = await upload(client, session, "alpha", "1.0", "first")
+        content = make_wheel("alpha", "1.0", files={"variant.txt": b"second"})
+        pending = await announce(client, session, name, content)
+
+        first, second = sessions.change(token, lambda found: found).files
+
+        def delete_elsewhere(identity: str) -> None:
+            deleted = sessions.change(token, lambda found: documents.without_file(found, identity)).find(identity)
+            if deleted.sha256 is not None:
+                remove_staged(stage, "alpha", deleted, Origin())
+
+        if first_deleted == 0:
+            store.faults.call("write", lambda: delete_elsewhere(first), skip=0)
+            store.faults.call("write", lambda: delete_elsewhere(second), skip=0)
+        else:
+            store.faults.call("write", lambda: delete_elsewhere(second), skip=1)
+        if first_deleted == 1:
+            store.faults.call("write", lambda: delete_elsewhere(first))
+        await send_bytes(client, pending, content, 409)
+        shown = [name] if first_deleted is None else []
+        assert await listed(client, "alpha", session["links"]["stage"]) == shown
+        assert [*(await look(client, session))["files"]] == shown
+        assert (await publish(client, session))["status"] == "published"
+        assert await listed(client, "alpha") == shown
+        assert len([*store.blobs.list()]) == 2 * len(shown)  # with its metadata
+
+    serve(f"memory:{tmp_path.name}", scenario)
 
 
 def test_bytes_that_are_not_as_announced_are_refused(tmp_path: Path) -> None:

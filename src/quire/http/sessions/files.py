@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +25,7 @@ from quire.domain.errors import (
     TooLarge,
 )
 from quire.domain.names import parse_filename, same_version
+from quire.domain.project import File
 from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
 from quire.domain.quotas import Quotas, index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
@@ -44,7 +46,7 @@ from quire.http.simple.quotas import quotas_of, room_of
 from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
 from quire.index.upload import examine, upload_key
 from quire.operations import changing
-from quire.operations.publishing_sessions import remove_staged
+from quire.operations.publishing_sessions import put_back, remove_staged
 from quire.store.contracts import Staged
 
 _WRITE_BYTES: Final = 1024 * 1024
@@ -195,20 +197,34 @@ def _stage(found: Found, identity: str, file: SessionFile, content: Content, use
         documents.check_pending(_current(found), identity)
         # The stage is the session's alone: what it has under this name was replaced, or deleted.
         change = changing.publish(found.stage, [upload], overwrite=True, origin=found.origin)
-        found.stage.remove_blobs(change.removed)
         sha256 = staged.digests.sha256
         found.sessions.check_stage(found.token, found.origin)
         try:
-            return found.sessions.change(found.token, lambda known: documents.arrived(known, identity, sha256))
+            session = found.sessions.change(found.token, lambda known: documents.arrived(known, identity, sha256))
         except (SessionConflict, NotFound):  # canceled meanwhile, or forgotten
-            _clear(found, _current(found), SessionFile(filename=file.filename, size=0, hashes={}, sha256=sha256))
+            _withdraw(found, msgspec.structs.replace(file, sha256=sha256), change.removed)
             raise
+        found.stage.remove_blobs(change.removed)
+        return session
     finally:
         content.discard()
 
 
 def _current(found: Found) -> PublishingSession:
     return found.sessions.read(found.token) or found.session
+
+
+def _withdraw(found: Found, file: SessionFile, replaced: tuple[File, ...]) -> None:
+    """Take the bytes of an upload that was canceled out of the stage, where they `replaced` those of a file that is
+    still one of the session, which are put back."""
+    session = _current(found)
+    _, earlier = session.live.get(file.filename, ("", None))
+    if earlier is not None and earlier.sha256 != file.sha256:
+        put_back(found.stage, session.project, file, [each for each in replaced if each.sha256 == earlier.sha256])
+        _clear(found, _current(found), earlier)  # deleted since
+    else:
+        _clear(found, session, file)
+        found.stage.remove_blobs(replaced)
 
 
 def _clear(found: Found, session: PublishingSession, file: SessionFile) -> None:
