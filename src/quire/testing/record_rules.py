@@ -330,7 +330,8 @@ def an_erased_record_leaves_no_trace(sandbox: Sandbox) -> None:
             require(not sandbox.worker().records.read(key).was_written, f"{key} is there after it was erased.")
         require(other.records.read(erased, known).data is None, "a known record is answered after it was erased.")
         require(other.records.names(f"{sandbox.folder}/erased/deep").names == (), "an erased record is listed.")
-        require(other.records.written(f"{sandbox.folder}/beside") == ("gone-not", "kept"), "written has other than the rest.")
+        written = other.records.written(f"{sandbox.folder}/beside")
+        require(written == ("gone-not", "kept"), "an erased name is among those that were written.")
         require(other.records.read(kept).data == document(1), "erasing took a record beside it.")
     with refused(InvalidName, "erase('')"):
         worker.records.erase("")
