@@ -683,6 +683,8 @@ def _cut(request: BaseHTTPRequestHandler) -> None:
         (saying(302, b"", Location="https://127.0.0.1/x"), "redirects to 'https://127.0.0.1',"),
         (saying(301, b"", Location="/python/loop"), "in a circle"),
         (saying(302, b"", Location="http://[/"), "redirects"),
+        (saying(304, b"", "text/html"), "no quire at this address"),
+        (saying(300, b"<html>", "text/html"), "no quire at this address"),
     ],
 )  # fmt: skip
 def test_answers_are_not_trusted(answer: Callable[[BaseHTTPRequestHandler], None], sentence: str) -> None:

@@ -175,7 +175,7 @@ class Client:
             response = self._client.send(request, stream=True)
             is_answered = True
             try:
-                if response.is_redirect:
+                if response.has_redirect_location:
                     return _Answer(response.status_code, "", b""), response.headers["location"]
                 for chunk in response.iter_raw(_CHUNK):
                     body += chunk

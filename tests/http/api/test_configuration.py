@@ -81,3 +81,39 @@ def test_a_configuration_is_applied_whole(tmp_path: Path) -> None:
             assert (await client.get("/team/namespaces")).status_code == 404
 
     asyncio.run(scenario())
+
+
+def test_no_administrator_takes_its_own_right(tmp_path: Path) -> None:
+    """As with `--prune` by a file that does not name it; other administrators, and the command on the store, may."""
+    (tmp_path / "packages").mkdir()
+    open_store(str(tmp_path / "packages"))
+    place = ("-d", tmp_path / "packages")
+    quire("access", "init", "--admin", "ann", "-a", "update", *place)
+    quire("grant", "user:bob", "admin", *place)
+    tokens = {
+        user: json.loads(quire("token", "create", "--user", user, "--right", "admin", "--json", *place))["token"]
+        for user in ("ann", "bob")
+    }
+    settings = Settings(directories=(str(tmp_path / "packages"),), no_drop_in=True, fallback_url=None)
+    application = create_application(settings)
+    pruned = {"indexes": {}, "grants": [{"subject": "user:bob", "rights": ["admin"]}], "prune": True}
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+            async def send(user: str, **body: Any) -> httpx.Response:
+                headers = {"authorization": f"Bearer {tokens[user]}"}
+                return await client.post(PATH, json={**pruned, **body}, headers=headers)
+
+            for is_dry in (True, False):
+                refused = await send("ann", dry_run=is_dry)
+                assert (refused.status_code, "the right admin away from you" in refused.json()["detail"]) == (400, True)
+            assert (await send("ann", dry_run=True, prune=False)).status_code == 200
+            assert (await send("bob")).json()["changed"]
+            assert (await send("ann")).status_code == 403
+
+    asyncio.run(scenario())
+    (tmp_path / "quire.toml").write_text('grants = [{ subject = "user:ann", rights = ["admin"] }]\n')
+    quire("apply", tmp_path / "quire.toml", "--prune", *place)
+    assert "bob" not in quire("grants", *place)

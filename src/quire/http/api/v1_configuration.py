@@ -7,7 +7,10 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import NO_GRANTS
+from quire.access.authorization import ALLOWED, NO_GRANTS, Right
+from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument
+from quire.access.grants import ANY
 from quire.administration.declared_documents import ConfigurationBody, applied_of, configuration_of, tables_of
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
@@ -28,7 +31,11 @@ async def apply_configuration(request: Request) -> Response:
     """POST a configuration: all of it is applied, or nothing."""
     body = await received(request, ConfigurationBody)
     worker, access, origin = changing_access(request)
-    declared = parse_declared(tables_of(body))
+    declared, rules, sender = parse_declared(tables_of(body)), worker.access.rules, context_of(request.scope).principal
+
+    def keeps_its_right(document: AccessDocument) -> bool:
+        return rules.authorize(sender, Right.ADMIN, ANY, None, AccessState(document)) is ALLOWED
+
     work = partial(
         apply,
         access,
@@ -37,5 +44,6 @@ async def apply_configuration(request: Request) -> Response:
         prune=body.prune,
         dry_run=body.dry_run,
         origin=origin,
+        keeps_its_right=keeps_its_right,
     )
     return answered(applied_of(await worker.for_large_upload(work), dry_run=body.dry_run))

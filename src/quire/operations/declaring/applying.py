@@ -227,9 +227,17 @@ def compared(document: AccessDocument, file: str, default: str) -> list[str]:
 
 
 def apply(
-    access: AccessRecords, declared: Declared, *, default: str, prune: bool, dry_run: bool, origin: Origin
+    access: AccessRecords,
+    declared: Declared,
+    *,
+    default: str,
+    prune: bool,
+    dry_run: bool,
+    origin: Origin,
+    keeps_its_right: Callable[[AccessDocument], bool] = lambda document: True,
 ) -> list[Difference]:
     """Apply a declared configuration, in one step; the differences that there were. `dry_run`: apply nothing.
+    `keeps_its_right`: whether the sender may still do this with such a document.
 
     Raises InvalidRequest, also for an index that `prune` would remove with files of its own, or that got one just
     then, and is put back; StoreError.
@@ -245,7 +253,13 @@ def apply(
                 raise InvalidRequest(
                     f"The index {name} is not declared, and has files: 'quire index delete {name}' first."
                 )
-        return applied(document, declared, default, prune=prune, existing=existing, at=at, by=origin.user)
+        after = applied(document, declared, default, prune=prune, existing=existing, at=at, by=origin.user)
+        if not keeps_its_right(after):
+            raise InvalidRequest(
+                "This would take the right admin away from you, and a mistake in the file could not be mended by you: "
+                "declare a grant of it, or have another administrator apply this."
+            )
+        return after
 
     before = access.read().state.document
     after = transition(before)
