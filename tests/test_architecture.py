@@ -192,7 +192,7 @@ PRIVATE = {
     "bucket/sabotage.py": {"_bucket"},
     "command_line.py": {"_actions", "_SubParsersAction"},
     "http/fast/test_raw_requests.py": {"_blocks", "_logins"},
-    "linearizability/mirrors/program.py": {"_login", "_records", "_stored"},
+    "linearizability/mirrors/program.py": {"_login", "_stored"},
     "commanding.py": {"_run_exitfuncs", "_shutdown"},
     "marking.py": {"_response"},
     "observe/test_log_output.py": {"_lock"},

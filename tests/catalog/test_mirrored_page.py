@@ -13,8 +13,8 @@ from quire.catalog.views import ProjectView
 from quire.domain.namespaces import Namespaces
 from quire.render.negotiation import MediaType
 from quire.store.contracts import Record
-from quire.upstream.mirror import Mirrored
 from quire.upstream.mirrored import MirroredPage, now_utc
+from quire.upstream.page_store import Mirrored
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 VERSIONS = ("1.0", "1.0.0", "v1", "2.0a1", "10", "2", "1!0", "2024.1+local", "nonsense", "", "1.0-1")

@@ -15,7 +15,6 @@ from quire.domain.errors import Conflict, QuireError
 from quire.operations.mirroring.carriers import ArchiveReader, FolderReader, FolderWriter, writing_archive
 from quire.operations.mirroring.exporting import Exported, export
 from quire.operations.mirroring.importing import Imported, import_mirror
-from quire.operations.mirroring.kept_pages import mirror_of
 from quire.operations.mirroring.manifest import Manifest, decode, encode
 from quire.process.progress import Progress
 from quire.store.bucket.client import ObjectBucket
@@ -24,6 +23,7 @@ from quire.store.contracts import Store
 from quire.store.faults import Faults
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
+from quire.upstream.page_store import PageStore
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 from tests.distributions import wheel_name
 
@@ -44,7 +44,7 @@ def file_of(project: str, number: int) -> tuple[UpstreamFile, bytes]:
 
 def fill(store: Store) -> None:
     """A small project, a large one, and one that is gone."""
-    mirror = mirror_of(store, UPSTREAM)
+    mirror = PageStore(store, UPSTREAM)
     for project, number in (("small", 2), ("large", MANY)):
         files = [file_of(project, each) for each in range(number)]
         mirror.take(project, UpstreamPage(files=tuple(file for file, _ in files), serial=7), CONFIRMED)
@@ -58,7 +58,7 @@ def fill(store: Store) -> None:
 
 def content(store: Store) -> tuple[dict[str, bytes], dict[str, tuple[UpstreamPage | None, datetime, int | None]]]:
     """The files of a store's mirror, and its pages."""
-    mirror = mirror_of(store, UPSTREAM)
+    mirror = PageStore(store, UPSTREAM)
     files = {}
     for blob in store.blobs.list("mirror"):
         if blob.key.count("/") == 4:
@@ -66,7 +66,7 @@ def content(store: Store) -> tuple[dict[str, bytes], dict[str, tuple[UpstreamPag
                 files[blob.key] = opened.read()
     pages = dict[str, tuple[UpstreamPage | None, datetime, int | None]]()
     for name in store.records.names(f"mirror/{UPSTREAM}").names:
-        found = mirror.stored(name)
+        found = mirror.get(name)
         assert found.page is not None
         pages[name] = (found.content, found.page.confirmed, found.page.serial)
     return files, pages
@@ -130,17 +130,17 @@ def test_a_server_that_is_faster(exported: Path) -> None:
     """A page that a server has confirmed meanwhile stays: the swap of the import fails, and it compares again."""
     sound, faults = MemoryStore(), Faults()
     newer = UpstreamPage(files=(file_of("small", 9)[0],), serial=8)
-    faults.call("write", lambda: mirror_of(sound, UPSTREAM).take("small", newer, CONFIRMED), skip=2)
+    faults.call("write", lambda: PageStore(sound, UPSTREAM).take("small", newer, CONFIRMED), skip=2)
     imported = import_mirror(sound.shared(faults), FolderReader(exported), Progress())
     assert imported.kept_pages == 1
-    found = mirror_of(sound, UPSTREAM).stored("small").content
+    found = PageStore(sound, UPSTREAM).get("small").content
     assert found == msgspec.structs.replace(newer, serial=None)
 
 
 def test_other_writers_that_are_always_faster() -> None:
     """The caller gets the conflict, after some attempts."""
     faults = Faults.random(1, 1.0, ("write",))
-    mirror = mirror_of(MemoryStore().shared(faults), UPSTREAM)
+    mirror = PageStore(MemoryStore().shared(faults), UPSTREAM)
     with pytest.raises((Conflict, QuireError)):
         mirror.take("small", UpstreamPage(files=()), CONFIRMED)
 

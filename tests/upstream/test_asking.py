@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from quire.domain.errors import UpstreamBusy, UpstreamError
+from quire.upstream.answers import Answered
 from quire.upstream.asking import PageRequests
-from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.pages import UpstreamPage
 from quire.upstream.server import OtherServer

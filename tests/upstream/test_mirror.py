@@ -19,8 +19,10 @@ from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
-from quire.upstream.mirror import Answered, Mirror, Mirrored
+from quire.upstream.answers import Answered
+from quire.upstream.mirror import Mirror
 from quire.upstream.mirrored import LEASE, MOST_MADE, Ages, Content, Validators, found, with_made
+from quire.upstream.page_store import Mirrored, PageStore
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 AGES = Ages(timedelta(minutes=10), timedelta(minutes=30), timedelta(days=1), patience=30.0)
@@ -584,7 +586,7 @@ def test_only_the_call_that_asked_gives_what_it_wrote_without_reading_it() -> No
             def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
                 future = super().submit(fn, *args, **kwargs)
                 world.clock.pass_(minutes=1)
-                assert world.worker().take("foo", page(2), world.clock())
+                assert PageStore(world.store, "public").take("foo", page(2), world.clock())
                 joined.append(asyncio.get_running_loop().create_task(worker.get("foo", None)))
                 return future
 
@@ -645,7 +647,7 @@ def test_a_page_that_was_just_written_is_known_without_waiting(tmp_path: Path) -
         found = await worker.get("foo", None)
         assert worker.inline(found) is found
         world.clock.pass_(minutes=1)
-        assert world.worker(other).take("foo", page(2), world.clock())
+        assert PageStore(other, "public").take("foo", page(2), world.clock())
         assert worker.inline(found) is None
         assert number_of(await worker.get("foo", found)) == "foo-2.0.tar.gz"
 

@@ -24,7 +24,8 @@ from quire.render.simple import Page
 from quire.store.open_blob import OpenBlob
 from quire.upstream.documents import METADATA
 from quire.upstream.files import MirroredFiles
-from quire.upstream.mirror import Mirror, Mirrored
+from quire.upstream.mirror import Mirror
+from quire.upstream.page_store import Mirrored
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.renderings import Rendering
 from quire.upstream.server import OtherServer

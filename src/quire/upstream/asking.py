@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from quire.domain.errors import UpstreamBusy
-from quire.upstream.mirror import Answered
+from quire.upstream.answers import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.pages import ACCEPT, UpstreamPage, parse_page
 from quire.upstream.server import OtherServer, Response
@@ -23,7 +23,7 @@ _HEAD: Final = 1000
 
 
 class PageRequests:
-    """An `Ask` of `quire.upstream.mirror`: asks by HTTP."""
+    """An `Ask` of `quire.upstream.answers`: asks by HTTP."""
 
     def __init__(self, server: OtherServer) -> None:
         self._server = server

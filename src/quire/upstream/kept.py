@@ -1,7 +1,7 @@
 """The blobs that are kept of other indexes: files with the documents beside them, and large pages.
 
     mirror/<upstream>/<project>/<sha256>/<filename>[.metadata]     a file (`quire.upstream.files`)
-    mirror/<upstream>/<project>/<name>                             a page (`quire.upstream.mirror`)
+    mirror/<upstream>/<project>/<name>                             a page (`quire.upstream.page_store`)
     mirror/<upstream>/<project>/made-<sha256>                      metadata made here (`quire.upstream.making`)
 
 Small pages stand in their records and have no blob.

@@ -1,7 +1,8 @@
-"""The pages of another index, kept in the store, where all workers share them.
+"""The mirrored pages of another index, for one worker: when it is asked, and by which worker.
 
-`quire.upstream.mirrored` has the document and its rules. This module reads and swaps the record, and asks: in each
-worker at most one task for each project, whatever the number of requests, and of all workers the one with the lease.
+`quire.upstream.mirrored` has the document and its rules, `quire.upstream.page_store` reads and swaps it in the store,
+where all workers share it. This module asks: in each worker at most one task for each project, whatever the number of
+requests, and of all workers the one with the lease.
 
 A name that was never found has no record: clients choose names, and records are for good. So of such a name each worker
 remembers for some minutes that the other index does not know it, which counts only while there is no record: once a
@@ -14,25 +15,22 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
-from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
-from quire.domain.reserved import MIRROR
+from quire.domain.errors import Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
 from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
-from quire.upstream.fresh import FreshPages
-from quire.upstream.mirrored import Ages, Content, MirroredPage, Need, Validators
-from quire.upstream.pages import UpstreamFile, UpstreamPage
-from quire.upstream.renderings import Rendering, Renderings
+from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
+from quire.upstream.mirrored import Ages, MirroredPage, Need
+from quire.upstream.page_store import Mirrored, PageStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,103 +39,16 @@ ASK_SECONDS: Final = 30.0
 """Within which the other index must have given its answer; shorter than a lease."""
 MOST_UNKNOWN: Final = 20_000
 """Names of which a worker remembers that the other index does not know them."""
-NO_VALIDATORS: Final = Validators()
 LONGEST_PAUSE: Final = timedelta(minutes=2)
 """For which a worker asks nothing at all after failures, if the other index does not want longer."""
 _FIRST_PAUSE: Final = timedelta(seconds=1)
 _POLL: Final = 0.5
 MOST_ROUNDS: Final = 60
 """Of reading a record again, before a request is given up."""
-_READ_AGAIN: Final = 5
 _MADE_ATTEMPTS: Final = 60
-_MOST_UNREADABLE: Final = 1000
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer of the other index."""
-
-    page: UpstreamPage | Callable[[], UpstreamPage] | None
-    """None: it has no such project, or, if `unchanged`, the page is the one that was confirmed. A function reads the
-    answer's bytes, in a thread; it raises UpstreamError when they are no page."""
-    unchanged: bool = False
-    validators: Validators = NO_VALIDATORS
-
-    def read(self) -> Answered:
-        """The answer with its page. Blocks. Raises UpstreamError."""
-        return replace(self, page=self.page()) if callable(self.page) else self
-
-
-class Ask(Protocol):
-    """Asks the other index for a page."""
-
-    async def __call__(self, name: str, known: Validators) -> Answered:
-        """`known`: of the page that is kept; empty to get the page in any case. Raises UpstreamError."""
-        ...
-
-
-class Mirrored:
-    """A project of the other index as it is kept, or its absence. One object stands for one content: it is given again
-    as long as the content is the same, with newer times."""
-
-    __slots__ = ("_content", "_mirror", "name", "page", "record", "serial", "until")
-
-    def __init__(
-        self,
-        name: str,
-        record: Record,
-        page: MirroredPage | None,
-        content: UpstreamPage | None,
-        mirror: Mirror | None = None,
-    ) -> None:
-        """`mirror`: reads a large page when it is needed; None where `content` is the page."""
-        self.name = name
-        self.record = record
-        """The validator of the record."""
-        self.page = page
-        """None for a name that was never found."""
-        self._content = content
-        self._mirror = mirror
-        self.until: datetime | None = None
-        """Until when it is true as long as the record is unchanged; None: not known to be true at all."""
-        self.serial: int | None = None
-        """Of a page that was kept and cannot be read any more, if it had one: no older one takes its place."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether the other index has such a project."""
-        return self.page is not None and self.page.content is not None
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether `content` has to be read each time. The project has the status `active` then."""
-        return self._mirror is not None
-
-    @property
-    def content(self) -> UpstreamPage | None:
-        """The page; None where the other index has no such project. Blocks, of an unread one.
-
-        Raises BlobMissing when it was replaced since it was validated, DamagedRecord, StoreError.
-        """
-        return self._content if self._mirror is None else self._mirror.read(self.name, self.page)
-
-    def find(self, filename: str) -> UpstreamFile | None:
-        """A file of an unread page. Blocks. Raises as `content`."""
-        if self._mirror is None or self.page is None:
-            return None
-        return self._mirror.read_file(self.name, self.page, filename)
-
-    def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
-        """The page in a form (`quire.upstream.renderings`), of an unread one. Blocks. Raises as `content`.
-
-        A page with metadata that was made here changes with each of them: it is not kept.
-        """
-        if self._mirror is None or self.page is None or self.page.content is None or self.page.made:
-            return make()
-        return self._mirror.renderings.get(self.name, self.page.content, form, make)
 
 
 class Mirror:
@@ -161,24 +72,18 @@ class Mirror:
         takes the processor, reading large pages, None for the same; `asks`: whether the other index
         is asked, by a server that may write; else what is kept is served, however old; `durable`: whether new pages
         survive a loss of power, as those of a command whose end says that they are here."""
-        self._durable = durable
         self._records = store.records
-        self._blobs = store.blobs
         self._reads_inline = store.validates_inline
         self._asks = asks and store.writable
-        self._prefix = f"{MIRROR}/{upstream}"
-        self.renderings = Renderings(store.blobs, self._prefix, writable=store.writable)
+        self._pages = PageStore(store, upstream, durable=durable, now=now)
         self._ask = ask
         self._ages = ages
         self._tally = tally or MirrorTally()
         self._executor = executor
         self._makers = makers or executor
-        self._fresh = FreshPages()
         self._now = now
         self._tasks: dict[str, asyncio.Task[Mirrored | None]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
-        self._unreadable: set[str] = set()
-        """The blobs of pages that could not be read: they were replaced, or are lost."""
         self._failures = 0
         """Since the last answer."""
         self._again: datetime | None = None
@@ -262,14 +167,14 @@ class Mirror:
         record = None
         if self._reads_inline:
             before = known.record if known is not None else None
-            record = self._records.read(f"{self._prefix}/{name}", before)
+            record = self._records.read(self._pages.key(name), before)
             if known is not None and record is before:
                 return known
             with suppress(DamagedRecord):
-                found = self._by_record(name, known, record)
+                found = self._pages.by_record(name, known, record)
                 if found is not None:
                     return found
-        return await self._in_thread(self._load, name, known, record)
+        return await self._in_thread(self._pages.load, name, known, record)
 
     async def _written(self, current: Mirrored) -> Mirrored | None:
         """Ask for a project; the project as it was just written, or its absence. None: it is to be read.
@@ -300,27 +205,9 @@ class Mirror:
         Not while a worker has the lease: its result would be discarded.
         """
         for _ in range(_MADE_ATTEMPTS):
-            if await self._in_thread(self.enter_made, name, file, digest):
+            if await self._in_thread(self._pages.enter_made, name, file, digest):
                 return
             await asyncio.sleep(1.0)
-
-    def enter_made(self, name: str, file: str, digest: str | None) -> bool:
-        """One attempt of `record_made`; whether nothing is left to do. Blocks. Raises StoreError."""
-        record = self._records.read(f"{self._prefix}/{name}")
-        if record.data is None:
-            return True
-        try:
-            page = mirrored.decode_page(record.data)
-            if mirrored.is_leased(page, self._now()):
-                return False
-            after = mirrored.with_made(page, file, digest)
-            if after is not page:
-                self._write(record, after)
-        except DamagedRecord:
-            return True
-        except Conflict:
-            return False
-        return True
 
     async def close(self) -> None:
         """End what is being asked. A lease that was taken ends by its time."""
@@ -328,31 +215,6 @@ class Mirror:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    # -- without asking: these block ----------------------------------------------------------------------------------
-
-    def stored(self, name: str) -> Mirrored:
-        """The project (normalized name) as it is kept, with its page. Raises StoreError."""
-        return self._load(name, None, may_be_unread=False)
-
-    def take(self, name: str, page: UpstreamPage | None, confirmed: datetime) -> bool:
-        """Keep a page that another mirror of the same index had, which was confirmed then; whether it was taken, and
-        the one that is here is not newer. `page`: None where the other index has no such project.
-
-        Raises Conflict where other writers are always faster, StoreError.
-        """
-        for attempt in range(_READ_AGAIN):
-            current = self._load(name, None)
-            if not mirrored.is_newer(current.page, page.serial if page is not None else None, confirmed):
-                return False
-            try:
-                self._keep(name, current.record, current.page, Answered(page), confirmed)
-            except Conflict:
-                if attempt == _READ_AGAIN - 1:
-                    raise
-            else:
-                break
-        return True
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -397,17 +259,17 @@ class Mirror:
         """Ask for a project that has a record, unless another worker has changed it meanwhile."""
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
-            record = await self._in_thread(self._write, record, leased)
+            record = await self._in_thread(self._pages.write, record, leased)
             answer = await self._answer(name, page.validators if page.content is not None else NO_VALIDATORS)
             await self._in_maker(self._keep, name, record, page, answer)
         except Conflict:
             log.debug("mirrored page was changed meanwhile", project=name)
         except UpstreamError as error:
             wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
-            await self._in_thread(self._write, record, mirrored.failed(page, str(error), wait, self._now()))
+            await self._in_thread(self._pages.write, record, mirrored.failed(page, str(error), wait, self._now()))
             raise
 
-    async def _answer(self, name: str, known: Validators) -> Answered:
+    async def _answer(self, name: str, known: mirrored.Validators) -> Answered:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 answer = await self._ask(name, known)
@@ -450,152 +312,18 @@ class Mirror:
         while len(self._unknown) > MOST_UNKNOWN:
             self._unknown.popitem(last=False)
 
-    # -- the store: these block ---------------------------------------------------------------------------------------
+    # -- in threads ---------------------------------------------------------------------------------------------------
 
-    def _load(
-        self, name: str, known: Mirrored | None, record: Record | None = None, *, may_be_unread: bool = True
-    ) -> Mirrored:
-        """The project as it is stored. `record`: as it was just read, if it was."""
-        before = known.record if known is not None else None
-        if record is None:
-            record = self._records.read(f"{self._prefix}/{name}", before)
-        page = None
-        for _ in range(_READ_AGAIN):
-            if known is not None and record is before:
-                return known
-            try:
-                found = self._by_record(name, known, record, may_be_unread=may_be_unread)
-                if found is not None:
-                    return found
-                page = mirrored.decode_page(record.data) if record.data is not None else None
-                return Mirrored(name, _validator_of(record), page, self.read(name, page))
-            except BlobMissing:
-                again = self._records.read(record.key, record)
-                if again is record:
-                    break
-                record = again
-                continue
-            except DamagedRecord as error:
-                log.warning("mirrored page is damaged", project=name, error=str(error))
-                break
-        else:
-            raise StoreError(f"The page of {name} changes faster than it can be read; repeat.")
-        lost = Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
-        lost.serial = page.serial if page is not None else None
-        return lost
-
-    def _by_record(
-        self, name: str, known: Mirrored | None, record: Record, *, may_be_unread: bool = True
-    ) -> Mirrored | None:
-        """The project by its record alone; None where its blob has to be read. Raises DamagedRecord."""
-        page = mirrored.decode_page(record.data) if record.data is not None else None
-        if (
-            known is not None
-            and known.page is not None
-            and page is not None
-            and (known.page.content, known.page.made) == (page.content, page.made)
-        ):
-            known.record, known.page = _validator_of(record), page
-            return known
-        if may_be_unread and self._serves_unread(page):
-            return Mirrored(name, _validator_of(record), page, None, self)
-        if page is not None and page.content is not None and page.blob is not None:
-            return None
-        return Mirrored(name, _validator_of(record), page, self.read(name, page))
-
-    def read(self, name: str, page: MirroredPage | None) -> UpstreamPage | None:
-        """The page of a record. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
-        if page is None:
-            return None
-        fresh = self._fresh.take(page.content)
-        if fresh is not None:
-            return fresh
-        with self._refusing(page):
-            return mirrored.read_content(self._blobs, f"{self._prefix}/{name}", page)
-
-    def read_file(self, name: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
-        """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read`."""
-        with self._refusing(page):
-            return mirrored.read_file(self._blobs, f"{self._prefix}/{name}", page, filename)
-
-    @contextmanager
-    def _refusing(self, page: MirroredPage) -> Iterator[None]:
-        """A record that names a blob which cannot be read is not served without reading it from then on, so that the
-        page is asked for again."""
-        try:
-            yield
-        except (BlobMissing, DamagedRecord):
-            if page.blob is not None:
-                if len(self._unreadable) >= _MOST_UNREADABLE:
-                    self._unreadable.clear()
-                self._unreadable.add(page.blob)
-            raise
-
-    def _serves_unread(self, page: MirroredPage | None) -> bool:
-        return page is not None and page.is_unread and page.blob not in self._unreadable
-
-    def _keep(
-        self,
-        name: str,
-        record: Record,
-        before: MirroredPage | None,
-        answer: Answered,
-        confirmed: datetime | None = None,
-    ) -> Mirrored | None:
-        """Write the record that an answer makes of the one before; the project as it is then, if the answer has a page.
-
-        `confirmed`: when another mirror got the answer; None: now, and then the first record of a name need not
-        survive a loss of power: the name is asked for again. Raises Conflict, StoreError, UpstreamError."""
-        now, durable = confirmed or self._now(), self._durable or confirmed is not None or before is not None
-        content = None
+    def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> Mirrored | None:
+        """Read an answer and keep it. Raises as `PageStore.keep`, and UpstreamError."""
+        now = self._now()
         try:
             answer = answer.read()
         except UpstreamBusy as error:
             self._pause(error.wait)
             raise
         self._failures, self._again = 0, None
-        assert not callable(answer.page)
-        if answer.unchanged and before is not None:
-            after = mirrored.confirmed(before, answer.validators, now)
-        elif answer.page is None:
-            after = mirrored.gone(before, now)
-        elif mirrored.is_older(before, answer.page.serial):
-            raise UpstreamBusy(f"The index gives an older page of {name} than before.")
-        else:
-            content, blob = Content.of(answer.page), None
-            if not content.is_small and (before is None or before.content != content.name):
-                blob = self._put(name, content, durable=durable)
-            after = mirrored.found(before, content, blob, answer.validators, now)
-        record = self._write(record, after, durable=durable)
-        if before is not None and before.blob is not None and before.blob != after.blob:
-            self._blobs.remove(self._blob(name, before.blob))  # a reader that finds none reads the record again
-            if before.content is not None:
-                self.renderings.remove(name, before.content)
-        if content is None:
-            return None
-        if not self._serves_unread(after):
-            return Mirrored(name, _validator_of(record), after, content.page)
-        if confirmed is None:
-            self._fresh.put(content.name, content.page)
-        return Mirrored(name, _validator_of(record), after, None, self)
-
-    def _put(self, name: str, content: Content, *, durable: bool) -> str:
-        """Store the bytes of a large page; the name of its blob."""
-        blob = f"{content.name[:16]}-{secrets.token_hex(8)}"
-        staging = self._blobs.stage(self._blob(name, blob), None)
-        try:
-            staging.write(mirrored.pack(content))
-            self._blobs.publish(staging.finish(durable=False), durable=durable)
-        except BaseException:
-            staging.discard()
-            raise
-        return blob
-
-    def _write(self, record: Record, page: MirroredPage, *, durable: bool = True) -> Record:
-        return self._records.write(record.key, mirrored.encode_page(page), record, durable=durable)
-
-    def _blob(self, name: str, blob: str) -> str:
-        return f"{self._prefix}/{name}/{blob}"
+        return self._pages.keep(name, record, before, answer, now)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = partial(function, *args, **kwargs)
@@ -604,8 +332,3 @@ class Mirror:
     async def _in_maker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._makers(), work)
-
-
-def _validator_of(record: Record) -> Record:
-    """The record without its document, which is kept in another form."""
-    return Record(record.key, None if record.data is None else b"", record.tag, record.validation)

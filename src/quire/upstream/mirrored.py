@@ -16,7 +16,7 @@ the new page, as long as `Ages.patience` says. When the other index cannot be re
 Some indexes number their changes (a serial). A page with a lower number than the one that is kept is of an older state,
 as a cache between here and there may have it: it is not taken.
 
-Small pages stand in the record itself, larger ones in a blob beside it (`quire.upstream.mirror`).
+Small pages stand in the record itself, larger ones in a blob beside it (`quire.upstream.page_store`).
 """
 
 from __future__ import annotations

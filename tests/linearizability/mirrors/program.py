@@ -22,8 +22,9 @@ from quire.domain.errors import Conflict, UpstreamError
 from quire.domain.reserved import Reserved
 from quire.store.contracts import Record
 from quire.upstream import asking, files, mirror, mirrored, server
-from quire.upstream.mirror import Mirror, Mirrored
+from quire.upstream.mirror import Mirror
 from quire.upstream.mirrored import Ages, MirroredPage, Need
+from quire.upstream.page_store import Mirrored, PageStore
 from quire.upstream.pages import UpstreamPage, parse_page
 from quire.upstream.server import OtherServer
 from tests.linearizability.runs import run_without
@@ -78,7 +79,7 @@ def hurried() -> Iterator[None]:
 def without(safeguard: Safeguard) -> Iterator[None]:
     """The mirror without it, in this process and those that it forks."""
     replaced: dict[Safeguard, tuple[object, str, object]] = {
-        Safeguard.SWAP: (Mirror, "_write", _write_anyway),
+        Safeguard.SWAP: (PageStore, "write", _write_anyway),
         Safeguard.SHARING: (Mirror, "_stored", _stored_sometimes),
         Safeguard.SERIAL: (mirrored, "is_older", lambda *_: False),
         Safeguard.DIGEST: (files, "compare_digest", lambda *_: True),
@@ -95,12 +96,12 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
-def _write_anyway(mirror: Mirror, record: Record, page: MirroredPage, *, durable: bool = True) -> Record:
-    """In the place of `Mirror._write`."""
+def _write_anyway(stored: PageStore, record: Record, page: MirroredPage, *, durable: bool = True) -> Record:
+    """In the place of `PageStore.write`."""
     while True:
         try:
-            current = mirror._records.read(record.key)
-            return mirror._records.write(record.key, mirrored.encode_page(page), current, durable=durable)
+            current = stored.records.read(record.key)
+            return stored.records.write(record.key, mirrored.encode_page(page), current, durable=durable)
         except Conflict:
             continue
 

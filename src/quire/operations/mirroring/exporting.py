@@ -16,7 +16,6 @@ from quire.domain.reserved import MIRROR
 from quire.locks.locked import LockedRelease
 from quire.locks.selecting import Selection
 from quire.operations.mirroring.carriers import FILES, PAGES, Writer
-from quire.operations.mirroring.kept_pages import mirror_of
 from quire.operations.mirroring.manifest import FileEntry, Head, Manifest, PageEntry, blob_key, encode
 from quire.operations.mirroring.report import Missing, Report
 from quire.operations.mirroring.wanted import releases_by_project, wanted_of
@@ -25,6 +24,7 @@ from quire.store.contracts import Store
 from quire.upstream.documents import METADATA
 from quire.upstream.kept import upstreams
 from quire.upstream.page_documents import page_document
+from quire.upstream.page_store import PageStore
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 _LEVEL: Final = 3
@@ -130,12 +130,12 @@ class _Planning:
 
     def read(self, upstream: str) -> Iterator[bytes]:
         """The packed contents of an upstream's pages, in the order of their entries. Raises StoreError."""
-        mirror, packer = mirror_of(self._store, upstream), zstandard.ZstdCompressor(level=_LEVEL)
+        stored, packer = PageStore(self._store, upstream), zstandard.ZstdCompressor(level=_LEVEL)
         kept = self._kept(upstream)
         for project in self._store.records.names(f"{MIRROR}/{upstream}").names:
             if self._locked is not None and project not in self._locked:
                 continue
-            found = mirror.stored(project)
+            found = stored.get(project)
             if found.page is None:
                 continue
             content, packed = found.content, None

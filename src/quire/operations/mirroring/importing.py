@@ -26,14 +26,13 @@ import zstandard
 from quire.domain.errors import BlobMissing, Conflict, DigestMismatch, InvalidRequest, UpstreamError
 from quire.domain.reserved import MIRROR
 from quire.operations.mirroring.carriers import FILES, PAGES, Pieces, Reader
-from quire.operations.mirroring.kept_pages import mirror_of
 from quire.operations.mirroring.manifest import FileEntry, Manifest, PageEntry, blob_key, decode, sizes
 from quire.process.progress import Progress
 from quire.store.contracts import Staging, Store
 from quire.upstream.making import make_of_kept
-from quire.upstream.mirror import Mirror
 from quire.upstream.mirrored import MAX_CONTENT_BYTES
 from quire.upstream.page_documents import read_document
+from quire.upstream.page_store import PageStore
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 _MOST_WINDOW: Final = 2**27
@@ -87,31 +86,31 @@ def import_mirror(store: Store, reader: Reader, progress: Progress, digest: str 
         reader.finish(sizes(manifest.files))
         result.files = len(wanted)
         for upstream in manifest.head.upstreams:
-            mirror = mirror_of(store, upstream)
+            stored = PageStore(store, upstream)
             for entry in manifest.pages:
                 if entry.upstream == upstream:
-                    taken = _take(mirror, entry, pages)
+                    taken = _take(stored, entry, pages)
                     result.pages += taken
                     result.kept_pages += not taken
-            _make_metadata(store, mirror, upstream, [file for file in wanted if file.upstream == upstream])
+            _make_metadata(store, stored, upstream, [file for file in wanted if file.upstream == upstream])
     return result
 
 
-def _make_metadata(store: Store, mirror: Mirror, upstream: str, files: Sequence[FileEntry]) -> None:
+def _make_metadata(store: Store, stored: PageStore, upstream: str, files: Sequence[FileEntry]) -> None:
     """Make the metadata of files whose upstream offers none beside them: a server that asks no upstream cannot."""
     listed: dict[str, dict[str, UpstreamFile]] = {}
     for entry in files:
         if entry.is_metadata:
             continue
         if entry.project not in listed:
-            content = mirror.stored(entry.project).content
+            content = stored.get(entry.project).content
             listed[entry.project] = {file.filename: file for file in content.files} if content is not None else {}
         file = listed[entry.project].get(entry.name)
         if file is None or file.hashes.get("sha256") != entry.of:
             continue
         made = make_of_kept(store.blobs, f"{MIRROR}/{upstream}", entry.project, file, blob_key(entry))
         if made is not None:
-            mirror.enter_made(entry.project, entry.of, made)
+            stored.enter_made(entry.project, entry.of, made)
 
 
 class _Pages:
@@ -178,9 +177,9 @@ def _unpacked(project: str, packed: bytes) -> UpstreamPage:
         raise InvalidRequest(f"The page of {project} in the export is not readable ({str(error)[:200]}).") from None
 
 
-def _take(mirror: Mirror, entry: PageEntry, pages: _Pages) -> bool:
+def _take(stored: PageStore, entry: PageEntry, pages: _Pages) -> bool:
     """Whether the page was taken. A time of confirmation that lies ahead, by a wrong clock, counts as now."""
-    return mirror.take(entry.project, pages.content(entry), min(entry.confirmed, datetime.now(UTC)))
+    return stored.take(entry.project, pages.content(entry), min(entry.confirmed, datetime.now(UTC)))
 
 
 def _is_here(store: Store, file: FileEntry) -> bool:
