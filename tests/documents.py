@@ -30,4 +30,5 @@ def commands(page: Path) -> Iterator[list[str]]:
         for line in text.replace("\\\n", " ").splitlines():  # a backslash at its end continues a line
             words = shlex.split(line, comments=True)
             if words and words[0] == "quire":
-                yield words[1:]
+                end = words.index(">") if ">" in words else len(words)  # the output goes to a file
+                yield words[1:end]

@@ -71,13 +71,19 @@ class Client:
             assert before <= after
 
 
-def follow(mark: str, volume: Path, url: str) -> str:
-    """Run a command of the page on this volume and bucket; what it prints."""
+def follow(mark: str, volume: Path, url: str, code: int = 0) -> str:
+    """Run the commands of a block of the page on this volume and bucket; what they print."""
     text = block(PAGE, "sh", mark).replace("/data/packages", str(volume)).replace("s3://acme-packages/python", url)
-    _, *arguments = shlex.split(text)
-    done = run_quire(*arguments, cwd=volume.parent)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    said = ""
+    for line in text.splitlines():
+        command, _, file = line.partition(" > ")
+        _, *arguments = shlex.split(command)
+        done = run_quire(*arguments, cwd=volume.parent)
+        assert done.returncode == code, done.stdout + done.stderr
+        if file:
+            (volume.parent / file).write_text(done.stdout)
+        said += done.stdout + done.stderr
+    return said
 
 
 def refused(site: Site, version: str) -> bool:
@@ -87,8 +93,8 @@ def refused(site: Site, version: str) -> bool:
 
 
 def test_a_volume_moves_to_a_bucket_and_back(tmp_path: Path, url: str) -> None:
-    """Files published before the first copy and between the copies are in the bucket, with a yank; no read fails and
-    none goes back; uploads are refused in between and taken after each switch; all files come back."""
+    """Files published before the first copy and between the copies are in the bucket, with a yank and a claim; no read
+    fails and none goes back; uploads are refused in between and taken after each switch; all files come back."""
     volume = tmp_path / "packages"
     for name in ("bucket", "bucket-again"):
         (tmp_path / name).mkdir()
@@ -102,9 +108,11 @@ def test_a_volume_moves_to_a_bucket_and_back(tmp_path: Path, url: str) -> None:
             run_quire("yank", "-d", str(volume), "acme-tools", "1.0", "--reason", "broken", cwd=tmp_path).returncode
             == 0
         )
+        assert run_quire("claim", "-d", str(volume), "acme-*", cwd=tmp_path).returncode == 0
         client = Client(first)
         with client.reading():
-            follow("there", volume, url)
+            assert "the definition of the index main" in follow("there", volume, url, 1)
+            follow("definitions", volume, url)
             publish_wheel(first, "acme-tools", "1.2")
             publish_wheel(first, "acme-late", "1.0")
 
@@ -122,6 +130,7 @@ def test_a_volume_moves_to_a_bucket_and_back(tmp_path: Path, url: str) -> None:
             publish_wheel(moved, "acme-tools", "1.3")
             assert client.read() == {"1.0", "1.1", "1.2", "1.3"}
             assert moved.get("/simple/acme-late/").status_code == 200
+            assert run_quire("claim", "-d", url, cwd=tmp_path).stdout == "acme-*\n"
             page = moved.get("/simple/acme-tools/").text
             assert page.count('data-yanked="broken"') == 1
             href = next(link for link in re.findall(r'href="([^"]+)"', page) if wheel_name("acme-tools", "1.2") in link)

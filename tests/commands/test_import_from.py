@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,41 @@ def test_grants_that_stay_behind_are_an_error(
     assert Index(target).names() == ("alpha",)
     granting.begin(AccessRecords(target), "ann", ["update"], Origin())
     run(capsys, "--from", "old", "new")
+
+
+def test_definitions_that_stay_behind_are_an_error(
+    source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files are copied; but servers of the copy would ask an upstream for names that the source keeps for itself,
+    and would not serve its other index. The two commands of the sentence carry them; what the copy has counts."""
+    publish_wheel(source, "alpha")
+    (tmp_path / "new").mkdir()
+    for command in (["claim", "acme-*"], ["index", "create", "team", "--behind", "main"]):
+        assert cli.main([*command, "-d", "old"]) == 0
+    publish_wheel(Index(source.store, "team"), "beta")
+    _, err = run(capsys, "--from", "old", "new", "--index", "team", code=1)
+    assert "the definition of the index team." in err
+    _, err = run(capsys, "--from", "old", "new", code=1)
+    assert "the definitions of the indexes main and team." in err
+    exporting, applying = re.findall(r"'quire (apply .+?)'", err)
+    command, _, file = exporting.partition(" > ")
+    assert cli.main(command.split()) == 0
+    (tmp_path / file).write_text(capsys.readouterr().out)
+    assert cli.main(applying.split()) == 0
+    assert run(capsys, "--from", "old", "new")[1] == ""
+    assert cli.main(["index", "set", "team", "--quota", "1G", "-d", "new"]) == 0
+    assert run(capsys, "--from", "old", "new")[1] == ""
+
+
+def test_an_index_without_settings_has_nothing_to_carry(
+    source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default index is there without a definition."""
+    publish_wheel(source, "alpha")
+    (tmp_path / "new").mkdir()
+    for command in (["claim", "acme-*"], ["claim", "acme-*", "--remove"]):
+        assert cli.main([*command, "-d", "old"]) == 0
+    assert run(capsys, "--from", "old", "new")[1] == ""
 
 
 def test_json_has_everything(source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,8 @@ from quire.domain.errors import ConfigurationError, StoreError
 from quire.domain.sizes import in_words
 from quire.dropin.tree import Tree
 from quire.index.index import Index, all_indexes
+from quire.operations.declaring.reading import INDEXES
+from quire.operations.declaring.writing import export as declaration
 from quire.operations.defining import check_index
 from quire.operations.importing import Importer, Outcome, Report, StoreImporter
 from quire.operations.importing.importer import JOBS
@@ -115,19 +117,34 @@ def run(arguments: argparse.Namespace) -> int:
                 _print(source, report)
     if arguments.json:
         print_json({"into": opened.store.place, "index": opened.index.name, "sources": sources})
-    if source_store is not None and _lacks_grants(source_store, opened.store):
-        print(
-            f"quire: error: The grants of {source_store.place} are not copied, and {opened.store.place} has none, so "
-            "the settings of its servers decide there; begin with 'quire access init' before they start.",
-            file=sys.stderr,
-        )
+    for sentence in _left_behind(source_store, opened.store, arguments) if source_store is not None else ():
+        print(f"quire: error: {sentence}", file=sys.stderr)
         failed = True
     return 1 if failed else 0
 
 
-def _lacks_grants(source: Store, target: Store) -> bool:
-    """Whether the source's grants decide, and the target's do not. Raises StoreError."""
-    return AccessRecords(source).read().state.decides and not AccessRecords(target).read().state.decides
+def _left_behind(source: Store, target: Store, arguments: argparse.Namespace) -> Iterator[str]:
+    """A sentence for each part of the source's configuration that is not copied and that the target has none of: its
+    servers would do what those of the source do not. Raises StoreError."""
+    found, there = AccessRecords(source).read().state, AccessRecords(target).read().state
+    if found.decides and not there.decides:
+        yield (
+            f"The grants of {source.place} are not copied, and {target.place} has none, so the settings of its servers "
+            "decide there; begin with 'quire access init' before they start."
+        )
+    default = default_index(arguments)
+    declared = declaration(found.document, default)[INDEXES]
+    names = [name for name, settings in declared.items() if settings or name != default]
+    names = [name for name in names if arguments.index in {None, name} and name not in there.document.indexes]
+    if names:
+        what = f"definition of the index {names[0]}"
+        if names[1:]:
+            what = f"definitions of the indexes {', '.join(names[:-1])} and {names[-1]}"
+        yield (
+            f"Not copied from {source.place}: the {what}. Servers of {target.place} would know none of the claims, "
+            f"policies and other settings; before they start, carry them by 'quire apply --export -d {source.place} > "
+            f"indexes.toml' and 'quire apply indexes.toml -d {target.place}'."
+        )
 
 
 def _importers(
