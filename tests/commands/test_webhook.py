@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
+from quire.process.threads import RECEIVERS, WRITERS
+from quire.store.opening import open_store
 from tests.asking import Site, publish_wheel, serve
 from tests.commands.test_remote import run
 from tests.receivers import Answer, Receiver, receiving
@@ -214,3 +218,41 @@ def test_a_read_only_server_delivers_nothing(rig: Rig) -> None:
     """It could not remember it."""
     settings = Settings(directories=(str(rig.site.root),), read_only=True, fallback_url=None)
     assert create_application(settings).state.worker.start_delivering() is None
+
+
+def test_a_receiver_that_hangs_holds_up_no_change(tmp_path: Path, receiver: Receiver) -> None:
+    """Also where administrators try it more often than there are threads for changes."""
+    place = tmp_path / "packages"
+    place.mkdir()
+    open_store(str(place))
+    token = run_quire("token", "create", "--right", "admin", "-d", place, cwd=tmp_path).stdout.strip()
+    application = create_application(
+        Settings(directories=(str(place),), no_drop_in=True, fallback_url=None, webhook_networks=("127.0.0.0/8",))
+    )
+    arrived, released = threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        arrived.release()
+        released.wait()
+
+    receiver.answer = lambda _: Answer(before=hang)
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(application)
+        headers = {"authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1/-/api/v1/", headers=headers, timeout=None
+        ) as client:
+            made = (await client.post("webhooks", json={"url": receiver.url})).json()["webhook"]["id"]
+            tries = [asyncio.create_task(client.post(f"webhooks/{made}/test", json={})) for _ in range(WRITERS)]
+            for _ in range(RECEIVERS):
+                await asyncio.to_thread(arrived.acquire)
+            change = asyncio.create_task(client.post("groups/tools", json={"users": ["ann"]}))
+            try:
+                done, _ = await asyncio.wait({change, *tries}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                released.set()
+            assert change in done
+            assert {each.status_code for each in await asyncio.gather(change, *tries)} == {200}
+
+    asyncio.run(scenario())

@@ -17,12 +17,14 @@ WRITERS: Final = 32
 """A write mostly waits for the disk."""
 LARGE_UPLOADS: Final = 4
 """Of their own: an archive of gigabytes takes the processor for a minute, and small uploads must not wait for it."""
+RECEIVERS: Final = 4
+"""Of their own: a receiver of webhooks that hangs must not hold up a change while an administrator tries it."""
 BACKGROUND: Final = 2
 """For work that no request waits for, such as reading archives for their metadata: it holds up nothing else."""
 
 
 class Threads:
-    """Six pools, each made when it is first asked for. Belongs to one event loop."""
+    """Seven pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -46,6 +48,10 @@ class Threads:
     def large_uploads(self) -> ThreadPoolExecutor:
         """For uploads whose archives take long to examine."""
         return self._pool("upload", LARGE_UPLOADS)
+
+    def receivers(self) -> ThreadPoolExecutor:
+        """For requests to receivers of webhooks that an administrator waits for."""
+        return self._pool("receive", RECEIVERS)
 
     def background(self) -> ThreadPoolExecutor:
         """For long work behind the answers."""

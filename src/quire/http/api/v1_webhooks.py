@@ -103,7 +103,9 @@ async def test_webhook(request: Request) -> Response:
     """POST a webhook's test."""
     await received(request, NoFields)
     worker, identity = worker_of(request), request.path_params["webhook"]
-    event, answer = await worker.in_writer(operations.send_ping, worker.default.store, worker.webhook_sender, identity)
+    event, answer = await worker.to_receiver(
+        operations.send_ping, worker.default.store, worker.webhook_sender, identity
+    )
     return answered(webhook_answer(event.id, answer))
 
 
@@ -118,7 +120,7 @@ async def redeliver(request: Request) -> Response:
     """POST a webhook's redeliver."""
     body, identity = await received(request, RedeliverBody), request.path_params["webhook"]
     worker, _, _ = changing_access(request)
-    attempts = await worker.in_writer(
+    attempts = await worker.to_receiver(
         operations.redeliver, worker.default.store, worker.webhook_sender, identity, body.events
     )
     return answered(Redelivered(deliveries=delivery_entries(attempts)))

@@ -487,6 +487,12 @@ class Worker:
             self._threads.large_uploads(), partial(function, *args, **kwargs)
         )
 
+    async def to_receiver(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work that waits for a receiver of webhooks. Changes never wait behind it."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.receivers(), partial(function, *args, **kwargs)
+        )
+
     def remove_blobs_later(self, index: Index, files: tuple[File, ...]) -> None:
         """Remove the bytes of unlisted files, after a delay for downloads under way."""
         if files:
