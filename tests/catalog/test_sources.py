@@ -229,7 +229,7 @@ class Far:
             raise StoreError("The other server is away.")
         return self._answer()
 
-    def project_inline(self, name: str, known: FarProject, tick: object) -> FarProject | None:
+    def project_inline(self, name: str, known: FarProject | None, tick: object) -> FarProject | None:
         return known if known is self._answers.get(self.version) else None
 
     async def names(self, known: FarProject | None) -> FarProject:

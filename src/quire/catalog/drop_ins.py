@@ -145,7 +145,9 @@ class DropIns:
         found = self.folder.project(name, known.found if known is not None else None)
         return known if known is not None and found is known.found else DropInProject(found, self.folder)
 
-    def project_inline(self, name: str, known: DropInProject, tick: object) -> DropInProject | None:
+    def project_inline(self, name: str, known: DropInProject | None, tick: object) -> DropInProject | None:
+        if known is None:  # a name that is not claimed has no file that would have to be read
+            return None if self.claims(name) else self.project(name, None)
         if tick is not self._tick:
             self._tick, self._listing = tick, self.folder.current()
         listing = self._listing

@@ -101,11 +101,25 @@ class MirrorChain:
             return known
         return ChainedProject(parts)
 
-    def project_inline(self, name: str, known: ChainedProject, tick: object) -> ChainedProject | None:
+    def project_inline(self, name: str, known: ChainedProject | None, tick: object) -> ChainedProject | None:
+        if known is None:
+            return self._first_inline(name, tick)
         for mirror, part in known.parts:
             if mirror.project_inline(name, part, tick) is not part:
                 return None
         return known
+
+    def _first_inline(self, name: str, tick: object) -> ChainedProject | None:
+        parts = list[ChainedPart]()
+        for link in self._links:
+            if link.takes(name):
+                part = link.mirror.project_inline(name, None, tick)
+                if part is None:
+                    return None
+                parts.append((link.mirror, part))
+                if part.was_found:
+                    break
+        return ChainedProject(parts)
 
     async def names(self, known: NoNames | None) -> NoNames:
         return known or NoNames()

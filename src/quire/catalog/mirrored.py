@@ -165,9 +165,10 @@ class MirroredProject:
         """The view of a project of which no other part has anything, if its page is unread."""
         return UnreadView(name, parts, integrity, namespaces, self) if self.is_unread else None
 
-    def find(self, filename: str) -> MirroredFile | None:
-        """A file of an unread page. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
-        offered = self.mirrored.find(filename)
+    def find(self, filename: str, *, inline: bool = False) -> MirroredFile | None:
+        """A file of an unread page. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError.
+        `inline`: see `Mirrored.find`."""
+        offered = self.mirrored.find(filename, inline=inline)
         if offered is None or "sha256" not in offered.hashes:
             return None
         made = self.mirrored.page.made if self.mirrored.page is not None else {}
@@ -184,6 +185,10 @@ class MirroredProject:
     def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
         """The page of an unread project in a form, as it is kept, or as `make` gives it. Blocks. Raises as `find`."""
         return self.mirrored.rendering(form, make)
+
+    def rendering_inline(self, form: str) -> Rendering | None:
+        """The same as it is kept, if that is read without waiting; else None, too."""
+        return self.mirrored.rendering_inline(form)
 
     def files(self) -> Iterator[MirroredFile]:
         """Blocks, of an unread page. Raises as `find`."""
@@ -224,7 +229,10 @@ class MirroredProjects:
             raise NotFound(f"The project {name[:200]} does not exist.") from error
         return known if known is not None and found is known.mirrored else MirroredProject(found, self._files)
 
-    def project_inline(self, name: str, known: MirroredProject, tick: object) -> MirroredProject | None:
+    def project_inline(self, name: str, known: MirroredProject | None, tick: object) -> MirroredProject | None:
+        if known is None:
+            first = self._mirror.first_inline(name)
+            return None if first is None else MirroredProject(first, self._files)
         return None if self._mirror.inline(known.mirrored) is None else known
 
     async def names(self, known: NoNames | None) -> NoNames:

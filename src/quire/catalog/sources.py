@@ -202,8 +202,8 @@ class Source(Protocol[P, N]):
         """Its part of a project (normalized name) now: the very object `known` if that is still true."""
         ...
 
-    def project_inline(self, name: str, known: P, tick: object) -> P | None:
-        """The same, if it can be had at once; None when it takes a call of `project`.
+    def project_inline(self, name: str, known: P | None, tick: object) -> P | None:
+        """The same, if it can be had at once; None when it takes a call of `project`, as it always may.
 
         The result may be shared with calls that have the very same `tick`, and with no others.
         """

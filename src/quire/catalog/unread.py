@@ -31,11 +31,13 @@ _MOST_FILES: Final = 500
 class UnreadPart(Protocol):
     """The one part of a view that has something of the project."""
 
-    def find(self, filename: str) -> ListedFile | None: ...
+    def find(self, filename: str, *, inline: bool = False) -> ListedFile | None: ...
 
     def page(self, integrity: str | None, namespaces: Sequence[tuple[str, bool]] | None) -> Page: ...
 
     def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering: ...
+
+    def rendering_inline(self, form: str) -> Rendering | None: ...
 
 
 class UnreadView(ProjectView):
@@ -88,32 +90,51 @@ class UnreadView(ProjectView):
         return super().bytes_in_memory + _FILE_BYTES * len(self._found)
 
     def offers(self, filename: str) -> ListedFile | None:
-        found = self._found.get(filename)
-        if found is None:
-            found = self._part.find(filename)
-            if found is not None:
-                if len(self._found) >= _MOST_FILES:
-                    self._found.clear()
-                self._found[filename] = found
-        return found
+        return self._found.get(filename) or self._remember(filename, self._part.find(filename))
 
-    def offers_inline(self, filename: str) -> ListedFile | None:
-        return self._found.get(filename)
+    def offers_inline(self, filename: str, *, reads: bool = False) -> ListedFile | None:
+        found = self._found.get(filename)
+        return self._remember(filename, self._part.find(filename, inline=True)) if found is None and reads else found
+
+    def _remember(self, filename: str, found: ListedFile | None) -> ListedFile | None:
+        if found is not None:
+            if len(self._found) >= _MOST_FILES:
+                self._found.clear()
+            self._found[filename] = found
+        return found
 
     def page_in(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page:
         page = self.rendered(media_type, hash_algorithm)
         if page is not None and page.has(encoding):
             return page
         coding: Encoding = "zstd" if encoding == "identity" else encoding
-        form = form_of(str(media_type), hash_algorithm, self.integrity, repr(self.namespaces), coding)
+        form = self._form(media_type, hash_algorithm, coding)
         kept = self._part.rendering(form, lambda: self._render_in(media_type, hash_algorithm, coding))
+        made = self._made(page, kept, coding)
+        if encoding == "identity":
+            assert made.body
+        return self.pages.get((media_type, hash_algorithm), lambda: made)
+
+    def page_inline(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page | None:
+        page = self.rendered(media_type, hash_algorithm)
+        if encoding == "identity" or (page is not None and page.has(encoding)):
+            return page if page is not None and page.has(encoding) else None
+        kept = self._part.rendering_inline(self._form(media_type, hash_algorithm, encoding))
+        if kept is None:
+            return None
+        made = self._made(page, kept, encoding)
+        return self.pages.get((media_type, hash_algorithm), lambda: made)
+
+    def _form(self, media_type: MediaType, hash_algorithm: str | None, coding: Encoding) -> str:
+        return form_of(str(media_type), hash_algorithm, self.integrity, repr(self.namespaces), coding)
+
+    @staticmethod
+    def _made(page: Page | None, kept: Rendering, coding: Encoding) -> Page:
+        """The page, rendered before or not, with one content coding more."""
         if not isinstance(page, PackedPage):
             page = PackedPage(kept.content_type, kept.etag, kept.size)
         page.add(coding if page.encoding_for(coding) == coding else "identity", kept.body)
-        if encoding == "identity":
-            assert page.body
-        made = page
-        return self.pages.get((media_type, hash_algorithm), lambda: made)
+        return page
 
     def _render_in(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Rendering:
         if media_type is MediaType.JSON_V1:

@@ -43,6 +43,10 @@ _DECISION_BYTES = 900  # with its sentence
 
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _FEW_FILES = 200  # merged and sorted in a millisecond
+RENDERED_INLINE: Final = 200
+"""Files of a project, or projects: fewer are rendered on the event loop, which takes less than handing them over."""
+COMPRESSED_INLINE: Final = 64 * 1024
+"""Bytes of a page that is compressed on the event loop: a millisecond or two."""
 _MOST_ROUNDS = 20  # of reading groups that change meanwhile
 
 NO_NAMES: Final = Reserved(())
@@ -184,8 +188,9 @@ class ProjectView:
             raise HeldBack(f"{decision.sentence}.")
         return self.offered.get(filename)
 
-    def offers_inline(self, filename: str) -> ListedFile | None:
-        """The same, if it is known without reading and no policy concerns it; None else, too."""
+    def offers_inline(self, filename: str, *, reads: bool = False) -> ListedFile | None:
+        """The same, if it is known without waiting and no policy concerns it; None else, too. `reads`: whether it may
+        be read from the system's memory. Raises as `offers`, if it may."""
         return None if filename in self.held.decisions else self.offered.get(filename)
 
     def complete(self) -> ProjectView:
@@ -209,6 +214,16 @@ class ProjectView:
     def page_in(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page:
         """`page`, which has this content coding."""
         page = self.page(media_type, hash_algorithm)
+        page.encoded(encoding)
+        return page
+
+    def page_inline(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page | None:
+        """The same, if it is made in about a millisecond; None when it takes a thread. Raises StoreError."""
+        page = self.rendered(media_type, hash_algorithm)
+        if page is None and len(self.files) <= RENDERED_INLINE:
+            page = self.page(media_type, hash_algorithm)
+        if page is None or (page.length > COMPRESSED_INLINE and not page.has(encoding)):
+            return None
         page.encoded(encoding)
         return page
 
@@ -331,13 +346,33 @@ class Projects(freshness.Source[ProjectView]):
 
     def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
         if known is None or (self._policies is not None and not self._is_true(known)):
-            return None
+            return self._first_inline(key) if known is None else None
         tick = self._tick
         for source, part in known.parts:
             now = source.project_inline(key, part, tick)
             if now is not part:
                 return None if now is None else self._merge_inline(key, known, source, now)
         return known
+
+    def _first_inline(self, key: str) -> ProjectView | None:
+        """The view of a project of other servers that was never asked for, from what the store keeps of it; None when
+        that takes a thread, or is to be awaited, and of all other projects."""
+        *passed, last = self._groups
+        is_kept = any(source.needs_awaiting for source in last) and self._policies is None
+        if not is_kept or (passed and (key in self._reserved or any(key in claims for claims in self._claims))):
+            return None
+        parts = list[ProjectPart]()
+        for group in passed:
+            for source in group:
+                part = source.project_inline(key, None, self._tick)
+                if part is None or part.exists or part.was_written:
+                    return None
+                parts.append((source, part))
+            if not _is_disclaimed(group, key):
+                return None
+        theirs = [(source, source.project_inline(key, None, self._tick)) for source in last]
+        found = [(source, part) for source, part in theirs if part is not None]
+        return self._view(key, None, [*found, *parts]) if len(found) == len(last) else None
 
     def _merge_inline(self, key: str, known: ProjectView, changed: AnySource, now: SourceProject) -> ProjectView | None:
         """The view with what a source has now, where the sources before it have not changed; None when merging that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
@@ -71,6 +72,18 @@ class OpenBlob(ABC):
     def read(self) -> bytes:
         """All bytes, for small documents. Raises StoreError."""
         return b"".join(self.pieces())
+
+    def read_inline(self) -> bytes | None:
+        """All bytes, if they are in the system's memory, so that no disk is waited for; else None."""
+        if self.descriptor is None:
+            return None
+        content = bytearray(self.size)
+        try:
+            if self.size and os.preadv(self.descriptor, [content], 0, os.RWF_NOWAIT) != self.size:
+                return None
+        except (OSError, AttributeError):  # a file system or a system that cannot promise that
+            return None
+        return bytes(content)
 
     def pieces(self) -> Iterator[bytes]:
         """All bytes in order, in pieces of bounded size. Raises StoreError, also when there are fewer than `size`."""

@@ -24,7 +24,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
-from quire.domain.errors import Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.errors import Conflict, DamagedRecord, InvalidName, StoreError, UpstreamBusy, UpstreamError
 from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
@@ -103,6 +103,28 @@ class Mirror:
                 return None
         self._count(known, None)
         return known
+
+    def first_inline(self, name: str) -> Mirrored | None:
+        """A project that this worker did not know, if its record is here and says all; None when it takes a call of
+        `get`. Raises StoreError."""
+        if not self._reads_inline:
+            return None
+        try:
+            record = self._records.read(self._pages.key(name))
+            found = None if record.data is None else self._pages.by_record(name, None, record)
+        except (DamagedRecord, InvalidName):
+            return None
+        if found is None or found.page is None:
+            return None
+        now = self._now()
+        if not self._asks:
+            found.until = _FOR_EVER
+        elif self._need(found, now) is Need.NOTHING:
+            found.until = mirrored.fresh_until(found.page, self._ages, now)
+        else:
+            return None
+        self._count(found, None)
+        return found
 
     async def get(self, name: str, known: Mirrored | None) -> Mirrored:
         """The project (normalized name) as it may be served now: the very object `known` if its content is the same.

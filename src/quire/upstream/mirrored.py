@@ -43,6 +43,8 @@ _LEVEL: Final = 1
 """Of the compression. Most of a page are digests: higher levels take longer and find no more."""
 MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
 """Of a page as it is kept, unpacked."""
+MOST_READ_INLINE: Final = 256 * 1024
+"""Bytes of the blob of a page that are unpacked on an event loop, which takes about a millisecond."""
 INLINE_BYTES: Final = 16 * 1024
 """A page of up to this size stands in the record."""
 LEASE: Final = timedelta(seconds=40)
@@ -188,12 +190,21 @@ def read_content(blobs: Blobs, key: str, page: MirroredPage) -> UpstreamPage | N
         if page.inline is None:
             raise DamagedRecord(f"The page {key} is missing.")
         return page.inline
-    return decode_content(_unpacked(blobs, key, page.blob))
+    with blobs.open(f"{key}/{page.blob}") as opened:
+        packed = opened.read()
+    return decode_content(_unpacked(packed, key))
 
 
-def read_file(blobs: Blobs, key: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
-    """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read_content`."""
-    return None if page.blob is None else find_file(_unpacked(blobs, key, page.blob), filename)
+def read_file(
+    blobs: Blobs, key: str, page: MirroredPage, filename: str, *, inline: bool = False
+) -> UpstreamFile | None:
+    """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read_content`. `inline`:
+    also None for a page that is not small and in the system's memory."""
+    if page.blob is None:
+        return None
+    with blobs.open(f"{key}/{page.blob}") as opened:
+        packed = (opened.read_inline() if opened.size <= MOST_READ_INLINE else None) if inline else opened.read()
+    return None if packed is None else find_file(_unpacked(packed, key), filename)
 
 
 def pack(content: Content) -> bytes:
@@ -201,9 +212,7 @@ def pack(content: Content) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content.data)
 
 
-def _unpacked(blobs: Blobs, key: str, blob: str) -> bytes:
-    with blobs.open(f"{key}/{blob}") as opened:
-        packed = opened.read()
+def _unpacked(packed: bytes, key: str) -> bytes:
     try:
         return zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
     except zstandard.ZstdError as error:

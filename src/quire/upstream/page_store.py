@@ -76,11 +76,12 @@ class Mirrored:
         """
         return self._content if self._pages is None else self._pages.read(self.name, self.page)
 
-    def find(self, filename: str) -> UpstreamFile | None:
-        """A file of an unread page. Blocks. Raises as `content`."""
+    def find(self, filename: str, *, inline: bool = False) -> UpstreamFile | None:
+        """A file of an unread page. Blocks. Raises as `content`. `inline`: if it is found in about a millisecond,
+        without waiting; else None, too."""
         if self._pages is None or self.page is None:
             return None
-        return self._pages.read_file(self.name, self.page, filename)
+        return self._pages.read_file(self.name, self.page, filename, inline=inline)
 
     def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
         """The page in a form (`quire.upstream.renderings`), of an unread one. Blocks. Raises as `content`.
@@ -90,6 +91,12 @@ class Mirrored:
         if self._pages is None or self.page is None or self.page.content is None or self.page.made:
             return make()
         return self._pages.renderings.get(self.name, self.page.content, form, make)
+
+    def rendering_inline(self, form: str) -> Rendering | None:
+        """The same as it is kept, if that is read without waiting; else None."""
+        if self._pages is None or self.page is None or self.page.content is None or self.page.made:
+            return None
+        return self._pages.renderings.get_inline(self.name, self.page.content, form)
 
 
 class PageStore:
@@ -223,10 +230,11 @@ class PageStore:
         with self._refusing(page):
             return mirrored.read_content(self._blobs, self.key(name), page)
 
-    def read_file(self, name: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
-        """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read`."""
+    def read_file(self, name: str, page: MirroredPage, filename: str, *, inline: bool = False) -> UpstreamFile | None:
+        """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read`. `inline`: see
+        `Mirrored.find`."""
         with self._refusing(page):
-            return mirrored.read_file(self._blobs, self.key(name), page, filename)
+            return mirrored.read_file(self._blobs, self.key(name), page, filename, inline=inline)
 
     @contextmanager
     def _refusing(self, page: MirroredPage) -> Iterator[None]:

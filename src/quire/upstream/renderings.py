@@ -27,6 +27,8 @@ RENDERING: Final = 2
 """A part of every form; raised when the same content gives another page (tests/upstream/test_renderings.py)."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of a rendering, compressed. A longer one is not kept."""
+MOST_READ_INLINE: Final = 512 * 1024
+"""Bytes of a rendering that are read and checked on an event loop, which takes less than a millisecond."""
 _CONTENT: Final = 32
 _PAGE: Final = re.compile(rf"(?P<record>{MIRROR}/[a-z0-9-]+/[a-z0-9-]+)/[0-9a-f]{{16,32}}-[0-9a-f]{{16}}")
 _FORM: Final = 16
@@ -90,6 +92,15 @@ class Renderings:
             if self._writable and len(found.body) <= MAX_BYTES:
                 self._keep(key, found, is_damaged=is_damaged)
         return found
+
+    def get_inline(self, name: str, content: str, form: str) -> Rendering | None:
+        """The kept page, if it is read without waiting; None when it takes a call of `get`. Raises StoreError."""
+        try:
+            with self._blobs.open(self._key(name, content, form)) as blob:
+                data = blob.read_inline() if blob.size <= MOST_READ_INLINE else None
+            return None if data is None else _unpack(data)
+        except (BlobMissing, InvalidName, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
 
     def remove(self, name: str, content: str) -> None:
         """Remove those of a content that is replaced. Raises StoreError."""

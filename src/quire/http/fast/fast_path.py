@@ -5,8 +5,11 @@ moment was done for an earlier one: the page was rendered and compressed, the he
 Authorization headers of this very spelling were understood. Two checks are left, which make the answer right: that this
 client may have it, and that the page is still true (`quire.catalog.freshness`). So these few steps stand before the
 general application, and a request that is not plain - another method, a query, a body, an ambiguous frame, a page that
-has to be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and
-nothing that it answers otherwise than the application would.
+takes a thread to be read or rendered - is left to it: `answer` returns None. There is nothing that only this module can
+answer, and nothing that it answers otherwise than the application would.
+
+A page that was not asked for before is answered too, where it takes no more than a small read of the system's memory:
+one of another server that any worker has kept (`quire.upstream.renderings`), and a small one that has changed.
 
 On a local file system the validation is inline. Over a network a task awaits it, and other requests are answered
 meanwhile; the steps are the same.
@@ -451,9 +454,11 @@ class FastPath:
         return prepared if isinstance(prepared, Prepared) else self._prepare(view, *wanted)
 
     def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
-        """Prepared from the page that the general application rendered for an earlier request; None without one."""
+        """Prepared from the page, if it was rendered for an earlier request, or is at hand; else None."""
         if isinstance(view, ProjectView):
             page, label = view.rendered(media_type, self._algorithm), _PROJECT.label
+            if not self.waits and (page is None or not page.has(accepted)):
+                page = view.page_inline(media_type, self._algorithm, accepted)
         else:
             page, label = view.rendered(media_type), _PROJECTS.label
         if page is None or not page.has(accepted):

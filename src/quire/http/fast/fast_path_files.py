@@ -3,7 +3,6 @@ the store, hosted or mirrored; the listing decides, as in the application."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from quire.catalog.served import ServedIndex
@@ -91,7 +90,7 @@ class FastPathFiles:
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
             return CachedResponse(200, prepared.headers, b"", prepared.label, lines=prepared.lines, blob=blob)
         try:
-            content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
+            content = blob.read_inline() if blob.size <= SMALL_FILE else None
         finally:
             blob.close()
         if content is None:
@@ -100,7 +99,9 @@ class FastPathFiles:
 
     def _prepare(self, view: ProjectView, rest: str, *, public: bool) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
-        listed = view.offers_inline(filename)  # not one that a policy warns of: the application logs its download
+        listed = view.offers_inline(
+            filename, reads=self._index.projects.is_inline
+        )  # not one that a policy warns of: the application logs its download
         if listed is None or companion not in _COMPANIONS or rest != f"{listed.place}{companion}":
             return None
         opener = listed.opener(companion)
@@ -113,16 +114,3 @@ class FastPathFiles:
         prepared = view.prepared[rest, public] = _PreparedFile(opener.open, headers, label)
         self._index.projects.memory.account(view.name, view)
         return prepared
-
-
-def _content_in_memory(blob: OpenBlob) -> bytes | None:
-    """All bytes of the file if they can be had without waiting for a disk; else None."""
-    if blob.descriptor is None:
-        return None
-    content = bytearray(blob.size)
-    try:
-        if blob.size and os.preadv(blob.descriptor, [content], 0, os.RWF_NOWAIT) != blob.size:
-            return None
-    except (OSError, AttributeError):  # a file system or a system that cannot promise that
-        return None
-    return bytes(content)

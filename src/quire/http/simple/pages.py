@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from quire.catalog.served import ServedIndex
+from quire.catalog.views import COMPRESSED_INLINE, RENDERED_INLINE
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.names import is_normalized, normalize_name
 from quire.http.app import policies
@@ -18,16 +19,13 @@ from quire.http.app.worker import index_of, worker_of
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
 
-_RENDER_IN_THREAD = 200  # files or names; below, rendering takes less than handing it over
-_COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others would wait
-
 
 async def projects_page(request: Request) -> Response:
     """GET /simple/: the list of projects."""
     worker, index = worker_of(request), index_of(request)
     media_type = negotiated(request)
     view = await index.names()
-    if len(view.names) > _RENDER_IN_THREAD:
+    if len(view.names) > RENDERED_INLINE:
         page = await worker.in_reader(view.page, media_type)
     else:
         page = view.page(media_type)
@@ -56,7 +54,7 @@ async def project_page(request: Request) -> Response:
     if view.is_unread:
         encoding = negotiate_encoding(request.headers.get("accept-encoding"))
         view, page = await index.read(view, lambda known: (known, known.page_in(media_type, algorithm, encoding)))
-    elif len(view.files) > _RENDER_IN_THREAD:
+    elif len(view.files) > RENDERED_INLINE:
         page = await worker.in_reader(view.page, media_type, algorithm)
     else:
         page = view.page(media_type, algorithm)
@@ -102,7 +100,7 @@ async def page_response(
     `compress`: runs `Page.encoded` in another thread than those of readers. Raises HttpError 412.
     """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
-    if page.length > _COMPRESS_IN_THREAD and not page.has(encoding):
+    if page.length > COMPRESSED_INLINE and not page.has(encoding):
         body, etag = await (compress or worker_of(request).in_reader)(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
