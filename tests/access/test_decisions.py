@@ -183,6 +183,13 @@ def test_the_last_admin_is_no_token_that_is_revoked() -> None:
         changing.without_grants(alone, ["g0"])
 
 
+def test_the_last_admin_is_no_publisher() -> None:
+    """It is no person, and goes with `quire publisher remove`; nor is it one that is not there."""
+    document = granted(("user:alice", "admin", "*", ""), ("publisher:p000000000", "admin", "*", ""))
+    with pytest.raises(InvalidRequest, match="last right admin"):
+        changing.without_grants(document, ["g0"])
+
+
 @pytest.mark.parametrize(
     ("subject", "permissions", "index", "projects"),
     [

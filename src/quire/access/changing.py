@@ -307,13 +307,13 @@ def _recent(tokens: Mapping[str, Token], now: datetime) -> dict[str, Token]:
 
 
 def _can_be(subject: Subject, document: AccessDocument) -> bool:
-    """Whether there is such a principal, as far as the document tells."""
+    """Whether there is such a principal that stays, as far as the document tells."""
     if subject.kind is SubjectKind.GROUP:
         return bool(document.groups.get(subject.name))
     if subject.kind is SubjectKind.TOKEN:
         token = document.tokens.get(subject.name)
         return token is not None and token.revoked is None and token.expires is None
-    return True
+    return subject.kind is not SubjectKind.PUBLISHER  # no person, and removed without a question
 
 
 def meaning(grant: Grant) -> tuple[object, ...]:
