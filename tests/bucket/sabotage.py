@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _STALE = "00000000"
 _REMEMBERED = 0.5
 """Seconds for which a listing is believed: it has no validator, and is too dear for each request."""
+_LONG = 300.0
+"""Seconds that no schedule of the tests takes, on the slowest machine."""
 
 
 class Safeguard(StrEnum):
@@ -106,9 +108,10 @@ def without(safeguard: Safeguard) -> Iterator[None]:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Buckets whose requests may be held for minutes."""
-    long = Patience(read=300.0, request=300.0, long_request=300.0)
-    with mock.patch.object(client, "open_bucket", partial(client.open_bucket, patience=long)):
+    """Buckets whose requests may be held for minutes; listings are believed as long."""
+    long = Patience(read=_LONG, request=_LONG, long_request=_LONG)
+    opened = partial(client.open_bucket, patience=long)
+    with mock.patch.object(client, "open_bucket", opened), mock.patch(f"{__name__}._REMEMBERED", _LONG):
         yield
 
 
