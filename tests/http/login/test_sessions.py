@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -121,7 +123,7 @@ def test_a_login(site: Site, idp: Provider) -> None:
 
 def test_cookies_of_https(running_provider: Provider, tmp_path: Path) -> None:
     """Behind a proxy with TLS they are never sent without it, and no page of another host can set them."""
-    flags = flags_of(running_provider, "--server-base-url", "/pypi", "--session-seconds", "60")
+    flags = flags_of(running_provider, "--server-base-url", "/pypi", "--session-seconds", "60", "--body-timeout", "1")
     flags = tuple("127.0.0.1" if each == "127.0.0.3" else each for each in flags)
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
@@ -150,6 +152,16 @@ def test_cookies_of_https(running_provider: Provider, tmp_path: Path) -> None:
         assert session.startswith("__Host-quire_session=")
         assert {"Secure", "HttpOnly", "SameSite=lax", "Max-Age=60"} <= set(session.split("; "))
         assert "Max-Age=0" in cleared.split("; ")
+        assert b" 408 " in cut_short(site, "/pypi/-/logout", session.partition(";")[0])
+
+
+def cut_short(site: Site, path: str, cookie: str) -> bytes:
+    """The answer to a form whose end never arrives."""
+    address = urlsplit(site.base)
+    with socket.create_connection((address.hostname, address.port), timeout=DEADLINE) as connection:
+        lines = f"POST {path} HTTP/1.1", "Host: index.example", "X-Forwarded-Proto: https", f"Cookie: {cookie}"
+        connection.sendall("\r\n".join([*lines, "Content-Length: 100", "", "token="]).encode())
+        return connection.recv(4096)
 
 
 def test_a_session_is_for_pages_of_people(site: Site, idp: Provider) -> None:

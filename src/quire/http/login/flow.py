@@ -22,6 +22,7 @@ from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, worker_of
 from quire.http.login.sign_on import SignOn
+from quire.http.simple.forms import body_chunks
 from quire.identity.fetching import IdentityUnavailable
 from quire.identity.openid import MAX_CODE, Attempt, LoginRefused, new_attempt
 from quire.operations.sessions import end_sessions, make_key
@@ -117,7 +118,8 @@ async def account(request: Request, sign_on: SignOn) -> Response:
 async def logout(request: Request, sign_on: SignOn) -> Response:
     """POST /-/logout: end the sessions of the user, in this browser and in others, so that no copy of a cookie counts.
 
-    A read-only server has the browser forget its cookie, and no more. Raises HttpError 400, 403, 413, StoreError.
+    A read-only server has the browser forget its cookie, and no more.
+    Raises HttpError 400, 403, 408, 413, InvalidRequest, StoreError.
     """
     worker = worker_of(request)
     state = await worker.access.state()
@@ -174,9 +176,9 @@ async def _key(request: Request, worker: Worker, sign_on: SignOn) -> Sessions:
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
-    """A small form. Raises HttpError 400, 413."""
+    """A small form. Raises HttpError 400, 408, 413, InvalidRequest."""
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in body_chunks(request, worker_of(request).settings.body_timeout):
         body += chunk
         if len(body) > MAX_FORM:
             raise HttpError(413, f"A form of this page has at most {MAX_FORM} bytes.")
