@@ -279,6 +279,22 @@ def test_ls_and_show(quire: Quire, index: Index) -> None:
     assert "does not exist" in quire.error("show", "beta")
 
 
+def test_what_is_behind_an_index_is_told(quire: Quire, index: Index) -> None:
+    """That its projects are not listed, and where a project is that it does not have itself; JSON is for scripts."""
+    publish(index)
+    publish(Index(index.store, "team"), name="beta")
+    for words in (("create", "team", "--behind", "main"), ("create", "alone")):
+        assert quire("index", *words, "-d", "root", directory=None)[1] == ""
+    assert quire("ls")[1] == quire("show", "alpha")[1] == quire("ls", "--index", "alone")[1] == ""
+    out, said = quire("ls", "--index", "team")
+    assert "alpha" not in out
+    assert said == "Not listed: what team offers of main, behind it.\n"
+    for command in ("ls", "show"):
+        assert "team itself has no project alpha; main has" in quire.error(command, "alpha", "--index", "team")
+        assert "more of main, behind it" in quire(command, "beta", "--index", "team")[1]
+    assert quire("ls", "--index", "team", "--json")[1] == ""
+
+
 def test_what_is_unknown_is_not_shown(quire: Quire, index: Index) -> None:
     """The UNKNOWN of distutils says nothing to people, nor to scripts."""
     metadata = "Metadata-Version: 1.1\nName: alpha\nVersion: 1.0\nSummary: UNKNOWN\nLicense: UNKNOWN\nAuthor: UNKNOWN\n"

@@ -290,6 +290,19 @@ def test_indexes_are_made_and_deleted_on_the_server(pair: Pair) -> None:
     assert pair.local("log", "--action", "index-delete")[1].endswith("\tindex team\n")
 
 
+def test_a_project_of_an_index_behind_is_shown_with_a_word(pair: Pair) -> None:
+    """The list says what it leaves out; a project says of what it may be; on the store it is named."""
+    assert pair.remote("index", "create", "front", "--behind", "main")[0] == 0
+    try:
+        assert pair.remote("ls", "--index", "front") == (0, "", "Not listed: what front offers of main, behind it.\n")
+        for command in ("ls", "show"):
+            code, out, said = pair.remote(command, "acme-tools", "--index", "front")
+            assert (code, "acme_tools-1.2.0" in out, "it may be of main, behind it" in said) == (0, True, True)
+            assert "main has, behind it: --index main" in pair.local(command, "acme-tools", "--index", "front")[2]
+    finally:
+        pair.remote("index", "delete", "front", "--yes")
+
+
 def test_an_index_with_a_quota_is_shown_with_its_bytes(pair: Pair) -> None:
     """Published files count, in words and as a number; an index without a quota is not counted."""
     made = pair.remote("index", "create", "limited", "--quota", "1M")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from quire.administration.contract import Administration
-from quire.commands.common import add_store_flags, open_store
+from quire.commands.common import add_store_flags, open_store, plain
 from quire.commands.local import Local
 from quire.domain.errors import ConfigurationError
 
 URL_VARIABLE = "QUIRE_URL"
+OWN: Final = "This is what {index} itself has; its clients may be offered more of {behind}, behind it."
+OFFERED: Final = "This is what clients of {index} are offered; it may be of {behind}, behind it."
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
@@ -53,3 +57,15 @@ def open_administration(
     from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only
 
     return Remote(url, arguments.index, os.environ)
+
+
+def say_what_is_behind(arguments: argparse.Namespace, administration: Administration, index: str, told: str) -> None:
+    """Say on stderr that clients of an index are offered more than is printed, or (`told`) what that is; nothing where
+    nothing is behind the index."""
+    entry = next((each for each in administration.indexes() if each.name == index), None)
+    if entry is None or arguments.json:
+        return
+    behind = [*([entry.in_front_of] if entry.in_front_of else []), *entry.behind]
+    behind += [upstream.url for upstream in entry.upstreams or ()]
+    if behind:
+        print(told.format(index=plain(index), behind=plain(", ".join(behind))), file=sys.stderr)

@@ -102,6 +102,7 @@ from quire.commands.common import Opened
 from quire.config.values import index_name
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
+from quire.domain.indexes import chain
 from quire.domain.project import File, Project, Status
 from quire.domain.retention import parse_rules
 from quire.domain.rulings import Rules
@@ -280,6 +281,11 @@ class Local:
         view = project_view(self._opened, name)
         deleted = self._index.deleted(name)
         if not (view.exists or deleted):
+            for each in chain(self._access.read().state.document.indexes, self._index.name):
+                if Index(self._opened.store, each).project(name) is not None:
+                    raise NotFound(
+                        f"{self._index.name} itself has no project {name}; {each} has, behind it: --index {each}."
+                    )
             raise self._missing(name)
         paths = {filename: each.drop_in.path for filename, each in view.files.items() if isinstance(each, DropInFile)}
         return describing.project_of(self._index.name, view, deleted, paths)

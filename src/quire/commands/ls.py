@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from quire.administration.documents import FileEntry, ProjectEntry, ProjectPage
-from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.administering import OFFERED, OWN, add_place_flags, open_administration, say_what_is_behind, url_of
 from quire.commands.common import print_json, print_table
 from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
@@ -33,7 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
     """List. Raises NotFound, StoreError, UpstreamError."""
     administration = open_administration(arguments, writes=False, required=False)
     if arguments.project is None:
-        return _projects(administration.projects(), as_json=arguments.json)
+        page = administration.projects()
+        _projects(page, as_json=arguments.json)
+        say_what_is_behind(
+            arguments, administration, page.index, "Not listed: what {index} offers of {behind}, behind it."
+        )
+        return 0
     name = normalize_name(arguments.project)
     found = administration.project(name)
     if not found.exists:
@@ -55,13 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
             for each in found.files
         ],
     )
+    say_what_is_behind(arguments, administration, found.index, OFFERED if url_of(arguments) else OWN)
     return 0
 
 
-def _projects(found: ProjectPage, *, as_json: bool) -> int:
+def _projects(found: ProjectPage, *, as_json: bool) -> None:
     if as_json:
         print_json({"index": found.index, "projects": msgspec.to_builtins(found.projects)})
-        return 0
+        return
     print_table(
         ("Project", "Latest", "Releases", "Files", "Size", "Note"),
         [
@@ -76,7 +82,6 @@ def _projects(found: ProjectPage, *, as_json: bool) -> int:
             for each in found.projects
         ],
     )
-    return 0
 
 
 def _kind(project: ProjectEntry) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from quire.administration.documents import FileEntry
-from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.administering import OFFERED, OWN, add_place_flags, open_administration, say_what_is_behind, url_of
 from quire.commands.common import count, plain, print_json, print_table
 from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     if found.deleted:
         rows.append(("Deleted", f"{count(len(found.deleted), 'file')}; their names never get other content"))
     print_table(("", ""), rows)
+    say_what_is_behind(arguments, administration, found.index, OFFERED if url_of(arguments) else OWN)
     return 0
 
 
