@@ -175,6 +175,19 @@ def test_an_open_index_before_a_private_one_needs_a_login(private: Team, tool: s
     assert words.replace("TEAM", "FREE") not in done.stdout
 
 
+@pytest.mark.parametrize("protected", ["download", "list", "update"])
+def test_an_index_of_which_only_downloads_need_a_login(protected: str, tmp_path: Path) -> None:
+    """Its pages are open, and yet no client can install without one; to publish alone needs no lines of it."""
+    with serve(tmp_path, "-a", f"update,{protected}", "-P", password_file(tmp_path, **LOGIN), "--disable-fallback") as site:
+        for tool, words in (("uv", "_PASSWORD="), ("pip", "netrc"), ("gitlab", "_PASSWORD: $")):
+            address = site.base.replace("//", f"//ann:{LOGIN['ann']}@", 1)
+            done = run_quire("config-snippet", "main", "--for", tool, "--url", address, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert (f"UV_INDEX_MAIN{words}" in done.stdout or (tool == "pip" and words in done.stdout)) == (
+                protected != "update"
+            )
+
+
 def test_lists_without_a_login(team: Team, private: Team) -> None:
     """A list of indexes that is empty, and an index that is not in it, say that one is needed, and how to give it."""
     words = (("index", "list"), ("index", "show", "main"), ("config-snippet", "main", "--for", "uv"))

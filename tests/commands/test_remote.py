@@ -214,7 +214,7 @@ def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
     entry: dict[str, object] = {"name": "main", "is_default": True, "uploads": True, "overwrite": False}
     entry |= {"new_projects": "owned", "quota": 50 << 30, "project_quota": None}
     entry |= {"behind": [], "claims": [], "upstreams": [], "in_front_of": None, "expires": None, "merged": []}
-    entry |= {"namespaces": [], "keep": [], "past_trash": "shown", "session": None}
+    entry |= {"namespaces": [], "keep": [], "past_trash": "shown", "session": None, "downloads": True}
     assert json.loads(changed[1]) == {**entry, "changed": True}
     again = pair.remote("index", "set", "-", "--quota", "51200M")
     assert again == (0, "Nothing to do: the index has these settings.\n", "")

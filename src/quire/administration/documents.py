@@ -98,6 +98,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """By name; None for readers that are no administrators: they tell the names of users."""
     used: int | None = None
     """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
+    downloads: bool = True
+    """Whether the reader may download its files, too."""
 
 
 class NamespaceEntry(Answer, frozen=True, kw_only=True):

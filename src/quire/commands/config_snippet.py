@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = (entry.name, *chain(definitions, entry.name))
     unknown = Remote(remote.url, None, {"NETRC": os.devnull})  # without a login, as an unknown client
     # To read an index takes the right on each that is behind it.
-    is_open = {each.name for each in unknown.readable_indexes()}.issuperset(names)
+    is_open = {each.name for each in unknown.readable_indexes() if each.downloads}.issuperset(names)
     facts = Facts(
         name=entry.name,
         url=remote.url if entry.is_default else f"{remote.url}{entry.name}/",

@@ -192,6 +192,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "merged": [],
             "keep": [],
             "past_trash": "shown",
+            "downloads": True,
             "namespaces": None,
             "used": None,
         }

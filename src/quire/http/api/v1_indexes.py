@@ -39,18 +39,22 @@ async def indexes(request: Request) -> Response:
     principal, state = await worker.access.identify(request)
     default = worker.default
 
-    def is_readable(name: str) -> bool:
-        return worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED
+    def may(right: Right, name: str) -> bool:
+        return worker.access.rules.authorize(principal, right, name, None, state) is ALLOWED
+
+    is_readable = partial(may, Right.LIST)
 
     limited = (name for name in worker.limited(state) if is_readable(name))
     used = await _used(worker, [index for name in limited if (index := worker.served(name, state)) is not None])
     entries = index_entries(state, default.name, read_only=default.read_only, used=used)
-    if worker.access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is not ALLOWED:
+    if not may(Right.ADMIN, ANY):
         hidden = {"upstreams": None, "claims": None, "namespaces": None}
         # The name of the stage of a publishing session is a secret of its senders.
         listed = (each for each in entries if state.definition(each.name).session is None)
         entries = [msgspec.structs.replace(each, **hidden) for each in listed]
-    return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
+    readable = (each for each in entries if is_readable(each.name))
+    found = [msgspec.structs.replace(each, downloads=may(Right.DOWNLOAD, each.name)) for each in readable]
+    return answered(IndexList(indexes=found))
 
 
 async def _used(worker: Worker, indexes: Sequence[ServedIndex]) -> dict[str, int | None]:
