@@ -178,7 +178,9 @@ def test_an_open_index_before_a_private_one_needs_a_login(private: Team, tool: s
 @pytest.mark.parametrize("protected", ["download", "list", "update"])
 def test_an_index_of_which_only_downloads_need_a_login(protected: str, tmp_path: Path) -> None:
     """Its pages are open, and yet no client can install without one; to publish alone needs no lines of it."""
-    with serve(tmp_path, "-a", f"update,{protected}", "-P", password_file(tmp_path, **LOGIN), "--disable-fallback") as site:
+    with serve(
+        tmp_path, "-a", f"update,{protected}", "-P", password_file(tmp_path, **LOGIN), "--disable-fallback"
+    ) as site:
         for tool, words in (("uv", "_PASSWORD="), ("pip", "netrc"), ("gitlab", "_PASSWORD: $")):
             address = site.base.replace("//", f"//ann:{LOGIN['ann']}@", 1)
             done = run_quire("config-snippet", "main", "--for", tool, "--url", address, cwd=tmp_path)
