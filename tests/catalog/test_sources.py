@@ -101,6 +101,25 @@ def test_an_answer_stays_the_same_object_until_it_changes(place: Place) -> None:
     assert not source.claims("never-here")
 
 
+def test_a_name_that_was_never_asked_for_is_told_at_once_where_there_is_nothing(place: Place) -> None:
+    """Else it takes a thread, which reads files or records; so it does while a folder would have to be listed."""
+    source = place.source
+    place.add("alpha", "1.0")
+    first = source.project_inline("beta", None, object())
+    assert (first is None) == isinstance(source, DropIns)
+    source.names(None)
+    place.settle()
+    source.names(None)
+    absent = source.project_inline("beta", None, object())
+    assert (absent.exists, absent.was_written) == (False, False)
+    assert source.project_inline("beta", absent, object()) is absent
+    assert source.project_inline("alpha", None, object()) is None
+    place.add("beta", "1.0")
+    assert source.project_inline("beta", None, object()) is None
+    place.remove("alpha", "1.0")
+    assert source.project_inline("alpha", None, object()) is None  # deleted, or gone from the folder a moment ago
+
+
 def test_a_file_says_where_its_bytes_are(place: Place) -> None:
     """Itself and its metadata; another companion, or the file after it has gone, is not found."""
     place.add("alpha", "1.0")

@@ -147,7 +147,8 @@ class DropIns:
 
     def project_inline(self, name: str, known: DropInProject | None, tick: object) -> DropInProject | None:
         if known is None:  # a name that is not claimed has no file that would have to be read
-            return None if self.claims(name) else self.project(name, None)
+            is_listed = self.folder.current() is not None  # else the folder would be listed for it
+            return self.project(name, None) if is_listed and not self.claims(name) else None
         if tick is not self._tick:
             self._tick, self._listing = tick, self.folder.current()
         listing = self._listing
