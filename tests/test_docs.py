@@ -90,6 +90,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not fragment or fragment in anchors(target), link
 
 
+def test_the_list_of_decisions_has_each_once() -> None:
+    """In the order of their numbers, which are the names of their pages; lines are added by many hands at once."""
+    listed = re.findall(r"^(\d+)\. \[.*\]\((\d{4})-.*\.md\)", (DOCS / "adr" / "README.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in listed] == [int(page) for _, page in listed]
+    assert [page for _, page in listed] == sorted(page.name[:4] for page in DOCS.glob("adr/[0-9]*.md"))
+
+
 def test_every_page_can_be_found() -> None:
     """Starting at the README, links lead to every page."""
     found, new = set[Path](), [ROOT / "README.md"]
