@@ -2,7 +2,7 @@
 
 The fast path; the same with the request in pieces; the general application alone (`--no-fast-path`); gunicorn; wsgiref.
 Each is a server of its own over one store, and gets the same requests in the same order, so that even what it counts
-(logins that fail) is the same. `make fuzz` goes on for FUZZ_SECONDS; `make test-proofs` asks a fixed number.
+(logins that fail) is the same. `make test` asks a few, `make test-proofs` more, `make fuzz` goes on for FUZZ_SECONDS.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ from tests.fuzz.budget import seconds
 from tests.same_requests import COMPARED
 from tests.serving import DEADLINE, free_port, running, until
 
-pytestmark = pytest.mark.proofs
-
-COUNT = 400
-"""Requests in `make test-proofs`."""
+FEW, MANY = 64, 400
+"""Requests in `make test` and in `make test-proofs`."""
+COUNTS = pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.proofs)])
 LARGE_BYTES = 400_000
 """More than the fast path reads at once: the kernel sends it."""
 WRONG_LOGINS = 5
@@ -241,25 +240,27 @@ def _is_whole(data: bytes) -> bool | None:
         return None
 
 
-def _rounds() -> Iterator[int]:
-    """As many as there is time for, or `COUNT`."""
-    until_time = time.monotonic() + seconds(0) if "FUZZ_SECONDS" in os.environ else None
+def _rounds(count: int) -> Iterator[int]:
+    """So many, or, in place of `MANY`, as many as there is time for."""
+    until_time = time.monotonic() + seconds(0) if "FUZZ_SECONDS" in os.environ and count == MANY else None
     number = 0
-    while number < COUNT if until_time is None else time.monotonic() < until_time:
+    while number < count if until_time is None else time.monotonic() < until_time:
         yield number
         number += 1
 
 
-def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_property: Any) -> None:
+@COUNTS
+def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_property: Any, count: int) -> None:
     """Status, headers, body, and the line in the log with its user and client."""
     seed = int(os.environ.get("FUZZ_SEED", "1"))
     path, large = _file_path(site, "acme"), _file_path(site, "large")
     pages = [site.get("/simple/acme/"), site.get("/simple/"), site.get(path), site.get(large)]
     files = [path, f"{path}.metadata", large]
     requests = Requests(random.Random(seed), [page.headers["etag"] for page in pages], files)
+    already = ways["fast path"].marked, ways["fast path"].marked_large
     drawn = {}
-    for number in _rounds():
-        identity = f"d-{number}"
+    for number in _rounds(count):
+        identity = f"d-{count}-{number}"
         data, method, is_common = requests.draw(identity)
         whole = _is_whole(data)
         if whole is False:
@@ -280,10 +281,11 @@ def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_proper
             assert answer == expected, f"{seed=} {number=} {cut=} {name}: {data!r}"
         if whole and is_common:
             drawn[identity] = data
-    assert ways["fast path"].marked > number // 8
-    assert ways["fast path"].marked_large > number // 80
+    marked, marked_large = ways["fast path"].marked - already[0], ways["fast path"].marked_large - already[1]
+    assert marked > number // 8
+    assert marked_large > number // 80
     assert ways["general"].marked == 0
-    record_property("fuzz", f"differential: {number + 1} requests, {ways['fast path'].marked} by the fast path")
+    record_property("fuzz", f"differential: {number + 1} requests, {marked} by the fast path")
     logs = {}
     for name, way in ways.items():
         until(lambda way=way: len(way.log().keys() & drawn.keys()) >= len(drawn) - 40)  # type: ignore[misc]  # bound now
@@ -293,7 +295,8 @@ def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_proper
         assert len({json.dumps(line) for line in lines.values()}) == 1, (data, lines)
 
 
-def test_requests_in_any_pieces(ways: dict[str, Way], site: Site) -> None:
+@COUNTS
+def test_requests_in_any_pieces(ways: dict[str, Way], site: Site, count: int) -> None:
     """Several requests one after the other, cut anywhere: as many answers, in their order, as when each comes alone."""
     drawn = random.Random(int(os.environ.get("FUZZ_SEED", "1")))
     etag = site.get("/simple/acme/").headers["etag"]
@@ -310,7 +313,7 @@ def test_requests_in_any_pieces(ways: dict[str, Way], site: Site) -> None:
         head = f"GET {target} HTTP/1.1\r\nHost: index.test\r\n{more}Authorization: {RIGHT}\r\n\r\n".encode()
         pool[head] = ways["general"].ask(head, "GET", 1)
     split = ways["split"]
-    for _ in range(COUNT // 8):
+    for _ in range(count // 8):
         split.close()
         heads = [drawn.choice(list(pool)) for _ in range(drawn.randrange(1, 5))]
         data = b"".join(heads)
