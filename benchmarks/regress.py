@@ -12,12 +12,11 @@ import json
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,12 +41,13 @@ REQUESTS = 200
 """Each count is the mean of this many; what a worker does now and then by itself disappears in it."""
 FEW = 40
 """Enough for counts that have no noise, from a worker that is slowed down by counting."""
-WINDOWS = 5
-"""So many times Python's work is counted, for the median: what a worker does by itself once is in one of them."""
+UPLOADS = 10
+"""Uploads of a short window, which are one project's."""
+UPLOAD_WINDOWS = 20
 SHORT_WINDOWS = 40
 SHORT = 5
-"""Requests of a short window. Many are counted, for the most frequent count: on a busy machine every longer window has
-one of the server's ticks in it, of which there are ten a second."""
+"""Requests of a short window. Many are counted, for the least count: on a busy machine most windows have one of the
+server's ticks in them, of which there are ten a second."""
 PROJECT = "work-0"
 WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
 """System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
@@ -117,9 +117,12 @@ def give_rights(folder: Path) -> str:
 
 
 @contextmanager
-def worker(folder: Path, *, protected: bool = False, counting: Path | None = None) -> Iterator[tuple[Running, int]]:
+def worker(
+    folder: Path, *, protected: bool = False, logged: bool = False, counting: Path | None = None
+) -> Iterator[tuple[Running, int]]:
     """A server with one worker and a project with ten files, and its port.
 
+    `logged`: it has an access log, in a file.
     `counting`: the socket of its counter; such a worker writes no metrics, which it would do once a second, and so in
     as many of the counted requests as the machine is slow.
     """
@@ -134,6 +137,8 @@ def worker(folder: Path, *, protected: bool = False, counting: Path | None = Non
         authenticate=everything if protected else (),
         passwords=str(password_file(folder, **{_USER: _PASSWORD})) if protected else None,
         metrics="list" if counting is None else "off",
+        verbosity=1 if logged else 0,
+        log_file=str(folder / "requests.log") if logged else None,
     )
     target = "quire.http.entry:application" if counting is None else "benchmarks.counting:application"
     program = "import sys; from quire import servers; from quire.observe import logs; "
@@ -179,17 +184,17 @@ def settle(asker: Asker, asked: Mapping[str, Question]) -> None:
 
 
 def python_work(port: int, counter: Path, question: Question) -> Python:
-    """Of a worker that counts, for each request; of many such counts the most frequent."""
+    """Of a worker that counts, for each request; of many such counts the least, in which the server had no tick."""
     asker = Asker(port)
     with contextlib.closing(asker):
         asker.ask(question, 5)
-        return _python(counter, [partial(asker.ask, question, SHORT)] * SHORT_WINDOWS, SHORT, [LOOP], statistics.mode)
+        return _python(counter, [partial(asker.ask, question, SHORT)] * SHORT_WINDOWS, SHORT, [LOOP])
 
 
-def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
+def upload_work(port: int, counter: Path, times: int = UPLOADS) -> Python:
     """As `python_work`, for each upload, ten to a project, with what threads do for it; the least."""
     uploader = Uploader(port, "/", {})
-    batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(WINDOWS + 1)]
+    batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(UPLOAD_WINDOWS + 1)]
 
     def send(batch: Sequence[Release]) -> None:
         for release in batch:
@@ -197,7 +202,7 @@ def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
 
     with contextlib.closing(uploader):
         send(batches[0])
-        return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS], min)
+        return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS])
 
 
 def _python(
@@ -205,9 +210,8 @@ def _python(
     windows: Sequence[Callable[[], object]],
     times: int,
     threads: Sequence[str],
-    choose: Callable[[Iterable[float]], float],
 ) -> Python:
-    """The work of these threads of the worker for one request, when each of the windows makes `times` of them."""
+    """The least work of these threads of the worker for one request, when each of the windows makes `times` of them."""
     counts = [_counted(counter)]
     for act in windows:
         act()
@@ -217,7 +221,7 @@ def _python(
         for count in counts
     ]
     each = [[(late - early) / times for early, late in zip(*pair, strict=True)] for pair in pairwise(totals)]
-    return Python(*map(choose, zip(*each, strict=True)))
+    return Python(*map(min, zip(*each, strict=True)))
 
 
 def page_calls(running: Running, port: int, question: Question, times: int = REQUESTS) -> dict[str, float]:

@@ -36,6 +36,9 @@ PYTHON = {
 }
 LOGIN = (8, 8, 235)
 """The additional work for a known password."""
+LOG = (26, 24, 750)
+"""The additional work for an access log. Two thirds of it are for all lines of a millisecond together, and this request
+has the millisecond for itself."""
 RIGHTS = {"password": (6, 8, 220), "token": (4, 7, 165)}
 """The additional work for a known password, and for a token, where grants decide."""
 PYTHON_OF_AN_UPLOAD = (1253, 1351, 33300)
@@ -87,12 +90,16 @@ def test_system_calls_of_an_upload(tmp_path: Path) -> None:
         assert least[name] <= most, (name, least)
 
 
-@pytest.mark.parametrize("protected", [False, True], ids=["open", "with a login"])
-def test_python_of_a_request(tmp_path: Path, protected: bool) -> None:
-    """The interpreter calls few functions for a page that is known, and the same few each time; a login adds few."""
+@pytest.mark.parametrize(
+    ("protected", "logged", "more"),
+    [(False, False, (0, 0, 0)), (True, False, LOGIN), (False, True, LOG)],
+    ids=["open", "with a login", "with an access log"],
+)
+def test_python_of_a_request(tmp_path: Path, protected: bool, logged: bool, more: tuple[int, int, int]) -> None:
+    """The interpreter calls few functions for a page that is known, and the same few each time; a login adds few, and
+    so does an access log."""
     counter = tmp_path / "counter"
-    more = LOGIN if protected else (0, 0, 0)
-    with regress.worker(tmp_path, protected=protected, counting=counter) as (_, port):
+    with regress.worker(tmp_path, protected=protected, logged=logged, counting=counter) as (_, port):
         for what, question in regress.questions(port, protected=protected).items():
             work = regress.python_work(port, counter, question)
             calls, c_calls, instructions = (limit + extra for limit, extra in zip(PYTHON[what], more, strict=True))
