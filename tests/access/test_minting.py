@@ -17,9 +17,9 @@ from quire.access.minting import (
     MOST_OF_ONE,
     MintRefused,
     with_audience,
+    with_burned,
     with_minted,
     with_publisher,
-    without_minted,
     without_publishers,
 )
 from quire.access.principals import Principal
@@ -129,11 +129,17 @@ def test_a_minted_token_lasts_fifteen_minutes() -> None:
 def test_minted_tokens_are_bounded() -> None:
     """A publisher that goes wild is refused for a while, and others are not."""
     document = with_publisher(EMPTY, "one", publisher())
+    texts = []
     for number in range(MOST_OF_ONE):
-        document, _ = minted(document, f"job {number}", NOW, f"m{number:09}")
+        document, text = minted(document, f"job {number}", NOW, f"m{number:09}")
+        texts.append(text)
     with pytest.raises(MintRefused, match="Too many tokens") as refused:
         minted(document, "one more")
     assert (refused.value.code, refused.value.status) == ("too-many-tokens", 429)
+    for text in texts:  # a publisher that ends its tokens gets no more of them
+        document = with_burned(document, text, NOW)
+    with pytest.raises(MintRefused, match="Too many tokens"):
+        minted(document, "one more")
     after, _ = minted(document, "later", NOW + timedelta(minutes=16))
     assert len(after.tokens) == 1
 
@@ -149,13 +155,16 @@ def test_the_ids_of_the_first_token_are_remembered_with_it() -> None:
 def test_a_minted_token_can_be_ended() -> None:
     """By its holder; a wrong secret and other tokens change nothing."""
     document, text = minted(with_publisher(EMPTY, "one", publisher()))
-    assert without_minted(document, new_token(text.identity)) is document
-    assert without_minted(document, new_token("m999999999")) is document
-    assert without_minted(document, text).tokens == {}
+    assert with_burned(document, new_token(text.identity), NOW) is document
+    assert with_burned(document, new_token("m999999999"), NOW) is document
+    burned = with_burned(document, text, NOW)
+    assert AccessState(burned).find_token(text.identity, text.digest, NOW) is TokenFault.REVOKED
+    assert permits(burned, text, "acme-tools") == set()
+    assert with_burned(burned, text, NOW + timedelta(minutes=1)) is burned
     own = new_token("t000000001")
     made = changing.make_token(own.digest, ["read"], "*", [], user=None, note=None, lifetime=None, now=NOW, by=None)
     document = changing.with_token(document, "t000000001", made, NOW)
-    assert without_minted(document, own) is document
+    assert with_burned(document, own, NOW) is document
 
 
 def test_publishers_are_stored_and_read_again() -> None:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from quire.access.ci_identities import CiIdentity
 from quire.access.document import AccessDocument, Token, moment, stamp, with_fields
 from quire.access.grants import ANY
@@ -28,7 +30,7 @@ LIFETIME: Final = timedelta(minutes=15)
 MOST_LIVE: Final = 2000
 """Minted tokens that are valid at one time, of all publishers."""
 MOST_OF_ONE: Final = 100
-"""The same, of one publisher: one that goes wild leaves room for the others."""
+"""The same, of one publisher: one that goes wild leaves room for the others. Those that it has ended itself count."""
 MOST_USED: Final = 20_000
 MOST_PUBLISHERS: Final = 5000
 _AUDIENCE_LETTERS: Final = string.ascii_letters + string.digits + "._:/-"
@@ -154,12 +156,19 @@ NO_PUBLISHER: Final = (
 )
 
 
-def without_minted(document: AccessDocument, text: TokenText) -> AccessDocument:
-    """Without a minted token; the very document when this is none, or its secret is wrong."""
+def with_burned(document: AccessDocument, text: TokenText, now: datetime) -> AccessDocument:
+    """With a minted token ended; the very document when this is none, has ended, or its secret is wrong.
+
+    It stays in the document until its time is over: it counts as one of its publisher's (MOST_OF_ONE), and the token
+    that it was exchanged for is remembered for no shorter time.
+    """
     token = document.tokens.get(text.identity)
     if token is None or not token.publishers or not secrets.compare_digest(token.digest, text.digest):
         return document
-    return with_fields(document, tokens={key: each for key, each in document.tokens.items() if key != text.identity})
+    if token.revoked is not None:
+        return document
+    ended = msgspec.structs.replace(token, revoked=stamp(now.astimezone(UTC)))
+    return with_fields(document, tokens={**document.tokens, text.identity: ended})
 
 
 def _rounded_up(when: datetime) -> str:

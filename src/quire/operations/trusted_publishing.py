@@ -142,8 +142,9 @@ def _kept(kind: Platform, claims: Claims) -> dict[str, str]:
 
 def burn(access: AccessRecords, text: TokenText, origin: Origin) -> None:
     """End a minted token before its time; anything else is left as it is. Raises StoreError."""
+    now = datetime.now(UTC)
     before, after = access.change(
-        lambda document: minting.without_minted(document, text), "token-burn", {"token": text.identity}, origin
+        lambda document: minting.with_burned(document, text, now), "token-burn", {"token": text.identity}, origin
     )
     if before is not after:
         log.info("token burned", token=text.identity)
