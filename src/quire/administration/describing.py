@@ -22,7 +22,7 @@ from quire.render.simple import release_versions
 def file_entry(listed: ListedFile, path: str | None = None, decision: Decision | None = None) -> FileEntry:
     """A file. `path`: of a drop-in, where it lies; `decision`: of a policy that warns of it."""
     file = listed.file
-    is_drop_in = listed.removal_problem is not None
+    is_drop_in = _is_drop_in(listed)
     return FileEntry(
         filename=file.filename,
         version=file.version,
@@ -36,6 +36,7 @@ def file_entry(listed: ListedFile, path: str | None = None, decision: Decision |
         signed=file.signed,
         attested=file.provenance_sha256 is not None,
         drop_in=is_drop_in,
+        mirrored=listed.needs_awaiting,
         place=listed.place if is_drop_in else None,
         path=path,
         warning=None if decision is None else f"{decision.sentence}.",
@@ -66,12 +67,19 @@ def entry_of(view: ProjectView) -> ProjectEntry:
         view.name,
         {each.file.filename: (each.file.version, each.file.size) for each in files},
         stored=any(each.removal_problem is None for each in files) or not files,
-        drop_in=any(each.removal_problem is not None for each in view.all_files()),
+        drop_in=any(map(_is_drop_in, view.all_files())),
+        mirrored=any(each.needs_awaiting for each in files),
     )
 
 
 def entry(
-    name: str, files: Mapping[str, tuple[str, int]], *, stored: bool, drop_in: bool, error: str | None = None
+    name: str,
+    files: Mapping[str, tuple[str, int]],
+    *,
+    stored: bool,
+    drop_in: bool,
+    mirrored: bool = False,
+    error: str | None = None,
 ) -> ProjectEntry:
     """A project in the list of all. `files`: version and size of each, by filename."""
     versions = sorted({version for version, _ in files.values() if version}, key=version_sort_key)
@@ -79,6 +87,7 @@ def entry(
         name=name,
         stored=stored,
         drop_in=drop_in,
+        mirrored=mirrored,
         latest=versions[-1] if versions else None,
         versions=versions,
         files=len(files),
@@ -133,6 +142,10 @@ def log_reader(index: Index) -> LogReader:
     records, trash = index.store.records, index.trash
     further = LogReader(records, trash.name, trash.prefix, actions=TRASH_ACTIONS)
     return LogReader(records, index.name, index.prefix, further=further)
+
+
+def _is_drop_in(listed: ListedFile) -> bool:
+    return listed.removal_problem is not None and not listed.needs_awaiting
 
 
 def _metadata(view: ProjectView, files: Collection[File], version: str | None) -> CoreMetadata | None:

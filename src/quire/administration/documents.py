@@ -214,6 +214,8 @@ class ProjectEntry(Answer, frozen=True, kw_only=True):
     """Whether it has a record in the store."""
     drop_in: bool
     """Whether it has files that lie in a served directory."""
+    mirrored: bool = False
+    """Whether it offers files of an upstream."""
     latest: str | None
     versions: list[str]
     files: int
@@ -248,6 +250,9 @@ class FileEntry(Answer, frozen=True, kw_only=True):
     signed: bool = False
     attested: bool = False
     drop_in: bool = False
+    """Whether it lies in a served directory."""
+    mirrored: bool = False
+    """Whether it is of an upstream. A file that is neither was published here."""
     place: str | None = None
     """Of a file in a served directory: its path below `/packages/`."""
     path: str | None = None

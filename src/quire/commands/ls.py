@@ -1,8 +1,8 @@
 """`quire ls`: the projects, or the files of one; drop-in files included.
 
-JSON without a project: {"index": str, "projects": [{"name": str, "stored": bool, "drop_in": bool, "latest": str | null,
-"versions": [str], "files": int, "size": int (bytes), "error": str | null (why its record cannot be read)}]}; with one:
-{"project": str, "status": str, "status_reason": str | null, "files": [...]}, each file as
+JSON without a project: {"index": str, "projects": [{"name": str, "stored": bool, "drop_in": bool, "mirrored": bool,
+"latest": str | null, "versions": [str], "files": int, "size": int (bytes), "error": str | null (why its record cannot
+be read)}]}; with one: {"project": str, "status": str, "status_reason": str | null, "files": [...]}, each file as
 `quire.administration.documents.FileEntry` has it.
 """
 
@@ -85,11 +85,13 @@ def _projects(found: ProjectPage, *, as_json: bool) -> None:
 
 
 def _kind(project: ProjectEntry) -> str:
-    return "" if not project.drop_in else "drop-in and stored" if project.stored else "drop-in"
+    kinds = ["drop-in"] if project.drop_in else []
+    kinds += ["mirrored"] if project.mirrored else []
+    return " and ".join([*kinds, "stored"] if kinds and project.stored else kinds)
 
 
 def _note(file: FileEntry) -> str:
-    notes = [f"drop-in: {file.place}"] if file.drop_in else []
+    notes = [f"drop-in: {file.place}"] if file.drop_in else ["mirrored"] if file.mirrored else []
     if file.yanked is not False:
         notes.append("yanked" if file.yanked is True else f"yanked: {file.yanked}")
     return "; ".join(notes)

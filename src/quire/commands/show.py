@@ -88,7 +88,7 @@ def _text(value: object) -> str:
 
 def _line(file: FileEntry) -> str:
     marks = ["yanked"] if file.yanked is not False else []
-    marks += [f"drop-in: {file.place}"] if file.drop_in else []
+    marks += [f"drop-in: {file.place}"] if file.drop_in else ["mirrored"] if file.mirrored else []
     marks += [f"by {file.uploader}"] if file.uploader else []
     sha256 = file.hashes.get("sha256", "")
     words = [file.filename, in_words(file.size), (file.uploaded or "")[:19], f"sha256 {sha256}", *marks]

@@ -88,6 +88,22 @@ def test_a_file_comes_whole_in_parts_and_with_its_metadata(site: Site, upstream:
     assert len(asked(upstream, NAME)) == before + 2
 
 
+def test_a_mirrored_file_is_no_drop_in(site: Site, tmp_path: Path) -> None:
+    """The API and the commands tell files that were published here from those of the upstream."""
+    publish_wheel(site, "near-kind", "1.0")
+    assert site.get("/simple/far/").status_code == 200
+    kinds = {}
+    for project in ("far", "near-kind"):
+        (file,) = site.get(f"/-/api/v1/indexes/-/projects/{project}").json()["files"]
+        kinds[project] = file["drop_in"], file["mirrored"], file["place"]
+    assert kinds == {"far": (False, True, None), "near-kind": (False, False, None)}
+    for command in ("show", "ls"):
+        told = run_quire(command, "far", "--url", site.base, cwd=tmp_path)
+        assert told.returncode == 0, told.stderr
+        assert "mirrored" in told.stdout
+        assert "drop-in" not in told.stdout
+
+
 def test_a_project_that_the_upstream_lacks_is_missing(site: Site, upstream: FakeIndex) -> None:
     """It is asked once in a while, however often clients ask."""
     before = len(asked(upstream, "/unknown/"))
