@@ -62,8 +62,10 @@ def open_administration(
 def say_what_is_behind(arguments: argparse.Namespace, administration: Administration, index: str, told: str) -> None:
     """Say on stderr that clients of an index are offered more than is printed, or (`told`) what that is; nothing where
     nothing is behind the index."""
+    if arguments.json:
+        return
     entry = next((each for each in administration.indexes() if each.name == index), None)
-    if entry is None or arguments.json:
+    if entry is None:
         return
     behind = [*([entry.in_front_of] if entry.in_front_of else []), *entry.behind]
     behind += [upstream.url for upstream in entry.upstreams or ()]
