@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
-from tests.asking import Site, basic, password_file, publish, serve
+from tests.asking import Site, basic, password_file, post, publish, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import run_quire
 
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "uvicorn": ("--server", "uvicorn"),
@@ -29,6 +32,8 @@ COMPARED = (
 )
 """The headers in which no two servers may differ."""
 PROJECT = "big"
+NAMED = "team"
+"""An index beside the one at the root, with the same project."""
 USER = ("ann", "secret")
 _FILENAME = wheel_name(PROJECT, "1.0")
 _CONTENT = make_wheel(PROJECT, "1.0", files={"data": random.Random(5).randbytes(1_000_000)})
@@ -62,8 +67,9 @@ class Received:
 
     @property
     def compared(self) -> tuple[object, ...]:
-        """All in which it may not differ from another server's answer."""
-        return self.status, {name: self.headers[name] for name in COMPARED if name in self.headers}, self.body
+        """All in which it may not differ from another server's answer; the time, which one says, is left out."""
+        body = re.sub(rb"(?<=it is )\S+Z(?= here)", b"", self.body)
+        return self.status, {name: self.headers[name] for name in COMPARED if name in self.headers}, body
 
 
 def request(line: str, *headers: str, host: str | None = "index.test", body: bytes = b"") -> bytes:
@@ -99,6 +105,9 @@ def serving_with_each(folder: Path) -> Iterator[dict[str, Site]]:
         first = next(iter(sites.values()))
         first.client.auth = USER
         assert publish(first, _FILENAME, _CONTENT, name=PROJECT, version="1.0").status_code == 200
+        assert run_quire("index", "create", NAMED, "-d", first.root, cwd=folder).returncode == 0
+        form = twine_form(_FILENAME, _CONTENT, name=PROJECT, version="1.0")
+        assert post(first, form, path=f"/{NAMED}/").status_code == 200
         yield sites
 
 
@@ -232,4 +241,21 @@ ROWS: tuple[Row, ...] = (
     Row("no login", request("POST /", "Content-Length: 0"), 401, "needs a login"),
     Row("wrong login", request("POST /", "Content-Length: 0", login("ann", "wrong")), 401, "is wrong"),
     Row("login", request("POST /", "Content-Length: 0", login()), 400, "An upload is a form"),
+)
+
+
+def _named(row: Row) -> Iterator[Row]:
+    """The same request to the named index, where it is to an address that each index has."""
+    method, target, rest = row.request.decode("latin-1").split(" ", 2)
+    if target.startswith(("/simple", "/packages/", "/pypi/", "/@")) and not target.startswith("/simple/unknown"):
+        data = f"{method} /{NAMED}{target} {rest}".encode("latin-1")
+        body = row.body and row.body.replace("publish to http://index.test/.", f"http://index.test/{NAMED}/ if")
+        yield replace(row, name=f"{row.name} of {NAMED}", request=data, body=body)
+
+
+NAMED_ROWS: Final = (
+    *(named for row in ROWS for named in _named(row)),
+    *_both(f"/{NAMED}/", 303, {"location": "simple/"}),
+    *_both(f"/{NAMED}/{PROJECT}", 404),
+    *_both(f"/{NAMED}/simple/unknown/", 404),  # only the index at the root falls back
 )

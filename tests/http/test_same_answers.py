@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.asking import Site
-from tests.same_requests import ROWS, Row, ask, serving_with_each
+from tests.same_requests import NAMED_ROWS, ROWS, Row, ask, serving_with_each
 
 pytestmark = pytest.mark.xdist_group("same answers")  # one set of servers for all rows
 
@@ -19,7 +19,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
         yield sites
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+@pytest.mark.parametrize("row", ROWS + NAMED_ROWS, ids=[row.name for row in ROWS + NAMED_ROWS])
 def test_the_same_answer(sites: dict[str, Site], row: Row) -> None:
     """The status that the table says, and one body and one set of headers for all; no content for HEAD."""
     answers = {name: ask(site, row.request) for name, site in sites.items()}
