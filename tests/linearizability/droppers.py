@@ -79,3 +79,7 @@ class Dropper(Writer):
         invoked = now()
         do()
         self.took_effect(self._project, write, invoked)
+
+    def took_effect(self, project: str, write: ProjectWrite, invoked: int) -> None:
+        super().took_effect(project, write, invoked)
+        self.recording.counts["dropped in"] += 1

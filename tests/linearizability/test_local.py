@@ -36,6 +36,7 @@ def test_every_answer_is_explained(tmp_path: Path) -> None:
     # that it was a test at all
     assert report.workers_killed >= 2, report.table()
     assert report.changes >= 20, report.table()
+    assert report.drop_in_changes >= 20, report.table()
     assert report.reads_judged >= 1000, report.table()
     assert report.decisions_judged >= 1000, report.table()
     assert report.forbidden >= 100, report.table()

@@ -41,6 +41,8 @@ class Report(Findings):
     reads_judged: int = 0
     changes: int = 0
     """That took effect."""
+    drop_in_changes: int = 0
+    """Those of them that were made to drop-in files."""
     decisions_judged: int = 0
     """Of the access rules: requests that were allowed, or refused for want of a right."""
     forbidden: int = 0
@@ -92,6 +94,7 @@ class Report(Findings):
             ("operations", f"{self.operations:,}"),
             ("reads judged", f"{self.reads_judged:,}"),
             ("changes", f"{self.changes:,} ({self.refused:,} more refused, {self.unknown:,} of unknown outcome)"),
+            *([("of drop-in files", f"{self.drop_in_changes:,}")] if self.drop_in_changes else []),
             *self._access(),
             ("kills", f"{self.workers_killed + self.hands_killed:,} ({self.workers_killed:,} of workers)"),
             *self._network(),
@@ -180,6 +183,7 @@ def _report(
         operations=reads + changes + decisions + of_rights + counts["refused"] + counts["unknown"],
         reads_judged=reads,
         changes=changes,
+        drop_in_changes=counts["dropped in"],
         decisions_judged=decisions,
         forbidden=counts["forbidden"],
         changes_of_rights=of_rights,
