@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import quire
+from quire.index.index import Index
 
 SOURCES = Path(quire.__file__).parent
 
@@ -242,19 +244,61 @@ def test_replaced_functions_are_explained() -> None:
     assert silent == []
 
 
-def test_projects_are_changed_through_one_door() -> None:
-    """Only `quire.operations.changing`, which checks and logs, calls the methods of the index that change projects."""
-    direct = {
-        f"{name_of(path)}: {ast.unparse(node.func)}"
-        for path in modules()
-        if name_of(path) != "quire.operations.changing"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"publish", "delete", "yank", "unyank", "set_status", "amend", "carry"}
-        and ast.unparse(node.func.value).rpartition(".")[2] in {"index", "hosted"}
+DOORS = {
+    "quire.operations.changing": set[str](),
+    "quire.operations.owning": {"add_owner", "remove_owner"},
+}
+"""The modules that call methods of the index which change a project; the empty set stands for all other methods."""
+
+
+def changing_methods() -> set[str]:
+    """The public methods of `Index` that enter a change with its origin into the record of a project."""
+    methods = inspect.getmembers(Index, inspect.isfunction)
+    return {
+        name
+        for name, method in methods
+        if not name.startswith("_") and "origin" in inspect.signature(method).parameters
     }
+
+
+def indexes_in(tree: ast.Module) -> set[str]:
+    """The names that a module gives to indexes: those with the annotation, and the usual ones."""
+    found = {
+        node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg | ast.AnnAssign)
+        and node.annotation is not None
+        and "Index" in ast.unparse(node.annotation).split(" | ")
+    }
+    return {name.rpartition(".")[2].lstrip("_") for name in found} | {"index", "hosted"}
+
+
+def test_projects_are_changed_through_one_door() -> None:
+    """Only `quire.operations`, which checks and logs, calls the methods of the index that change projects: of commands,
+    requests, and its own long work (import, check, update, promotions) as well."""
+    methods = changing_methods()
+    assert {"publish", "delete", "restore", "empty_trash", "yank", "set_status", "add_owner", "carry"} <= methods
+    direct = set()
+    for path in modules():
+        tree, name = ast.parse(path.read_text()), name_of(path)
+        indexes = indexes_in(tree)
+        allowed = DOORS.get(name, set())
+        allowed = methods if name in DOORS and not allowed else allowed
+        direct |= {
+            f"{name}: {ast.unparse(node.func)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in methods - allowed
+            and ast.unparse(node.func.value).rpartition(".")[2].lstrip("_") in indexes
+        }
     assert direct == set()
+
+
+def test_only_operations_promote() -> None:
+    """Promotions, and what those of dead workers leave, are work of `quire.operations`."""
+    users = {layer(name_of(path)) for path in modules() if "quire.index.promoting" in imports(path)}
+    assert users <= {"index", "operations"}
 
 
 def raw_errors(path: Path) -> list[int]:

@@ -217,7 +217,8 @@ def test_the_server_makes_a_secret_for_simple_clients(rig: Rig, receiver: Receiv
 def test_a_read_only_server_delivers_nothing(rig: Rig) -> None:
     """It could not remember it."""
     settings = Settings(directories=(str(rig.site.root),), read_only=True, fallback_url=None)
-    assert create_application(settings).state.worker.start_delivering() is None
+    worker = create_application(settings).state.worker
+    assert worker.webhooks.start(worker.default) is None
 
 
 def test_a_receiver_that_hangs_holds_up_no_change(tmp_path: Path, receiver: Receiver) -> None:

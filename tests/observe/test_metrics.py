@@ -19,8 +19,8 @@ from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.indexes import IndexDefinition
 from quire.dropin.folder import Folder
+from quire.http.app.building import build_worker
 from quire.http.app.routes import METADATA, OTHER, RouteTable, endpoints
-from quire.http.app.worker import build_worker
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.index.audit.entries import Origin
 from quire.observe.metrics import catalog

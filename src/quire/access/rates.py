@@ -16,7 +16,6 @@ from quire.access.document import Token
 
 NO_LIMIT: Final = 0
 """As a rate."""
-MOST_RATE: Final = 1_000_000
 _PERIOD: Final = 60.0
 SWEPT_AT: Final = 4096
 """So many tokens are remembered before those that have not sent anything for a minute are forgotten."""

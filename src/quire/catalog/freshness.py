@@ -45,7 +45,6 @@ from quire.process.budget import Budget, Memory, Sized
 from quire.store.contracts import Pacing
 
 V = TypeVar("V", bound=Sized)
-V_co = TypeVar("V_co", bound=Sized, covariant=True)
 
 
 class Source(Protocol[V]):

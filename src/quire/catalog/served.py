@@ -89,8 +89,6 @@ class ServedIndex:
         `projects`.
         """
         self.name = hosted.name
-        self.has_behind = bool(behind)
-        """Whether there are groups behind it."""
         self._budget = budget
         self._tallies = tallies
         self.hosted = hosted

@@ -18,7 +18,8 @@ from quire.catalog.served import ServedIndex
 from quire.commands.common import Opened
 from quire.domain.errors import NotFound
 from quire.domain.policy import with_changes
-from quire.http.app.worker import Worker, build_worker
+from quire.http.app.building import build_worker
+from quire.http.app.worker import Worker
 
 T = TypeVar("T")
 

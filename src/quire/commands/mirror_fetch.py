@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _fetch(opened: Opened, locks: Sequence[Lock], selection: Selection, jobs: int, meter: Meter) -> Report:
-    from quire.http.app.worker import build_worker  # noqa: PLC0415 - with the client of other indexes
+    from quire.http.app.building import build_worker  # noqa: PLC0415 - with the client of other indexes
     from quire.operations.mirroring.fetching import fetch  # noqa: PLC0415 - as above
 
     settings = msgspec.structs.replace(opened.settings, index=opened.root, read_only=False, mirror_size=None)

@@ -75,7 +75,7 @@ def prepare(settings: Settings) -> Settings:
     # The flags' help needs no application. Workers import the first of these: forked, they have it already.
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
-    from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
+    from quire.http.app.building import blob_options_of  # noqa: PLC0415 - as above
     from quire.operations.declaring.reading import read_file  # noqa: PLC0415 - as above
     from quire.store.opening import open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above

@@ -17,8 +17,6 @@ _MOST_SAID: Final = 200
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,199}")
 _DIGEST: Final = re.compile(r"(sha256|sha384|sha512|blake2b_256|md5|sha1|sha224)[:=]([0-9a-fA-F]{32,128})")
-STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
-"""The algorithms of digests that prove which bytes are meant."""
 
 
 @dataclass(frozen=True, slots=True)

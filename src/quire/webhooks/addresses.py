@@ -17,7 +17,6 @@ from typing import Final
 from quire.domain.errors import QuireError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _METADATA: Final = tuple(
     ipaddress.ip_network(each) for each in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32")

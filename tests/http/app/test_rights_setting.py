@@ -19,7 +19,7 @@ from quire.access.document import AccessDocument, Grant
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.indexes import IndexDefinition
-from quire.http.app import worker
+from quire.http.app import periodic
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin
 from quire.store.opening import open_store
@@ -102,7 +102,7 @@ def test_the_start_says_that_the_settings_decide(tmp_path: Path) -> None:
 
 def test_grants_that_are_made_later_stop_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would not obey them, so it answers 503 with a sentence, as /ready does, until they are taken back."""
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.02)
     root = tmp_path / "packages"
     root.mkdir()
     settings = Settings(directories=(str(root),), authenticate=(), rights="settings", fallback_url=None)

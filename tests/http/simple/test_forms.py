@@ -15,7 +15,8 @@ from starlette.types import Message
 
 from quire.config.settings import Settings
 from quire.domain.errors import QuireError, StoreFull
-from quire.http.app.worker import Worker, build_worker
+from quire.http.app.building import build_worker
+from quire.http.app.worker import Worker
 from quire.http.simple.forms import received_form
 from quire.store.contracts import Staging
 from tests.asking import content_type, multipart, twine_form

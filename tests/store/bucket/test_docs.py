@@ -24,6 +24,7 @@ from quire.cli import main
 from quire.config.settings import Settings
 from quire.http.app import access
 from quire.http.app.application import create_application
+from quire.operations.sweeping import Sweeper
 from quire.store.opening import open_store
 from tests.asking import password_file
 from tests.distributions import make_wheel, wheel_name
@@ -84,7 +85,7 @@ class Counting:
                 assert (await other.get("/simple/acme/")).status_code == 200
             await self._read(client)
             with self.row("an idle worker, with its hourly sweep"):
-                application.state.worker.sweep(86400.0)
+                Sweeper(application.state.worker.default.hosted, ends_stages=True).sweep(86400.0)
             await self._delete(client)
         self._commands()
 

@@ -9,7 +9,7 @@ import pytest
 
 from quire.catalog.served import ServedIndex
 from quire.config.settings import Settings
-from quire.http.app.worker import build_worker
+from quire.http.app.building import build_worker
 from tests.store.bucket.counted import PLACE, counted_bucket
 
 ASKED: dict[str, Callable[[ServedIndex], Awaitable[object]]] = {

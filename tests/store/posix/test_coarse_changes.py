@@ -20,7 +20,7 @@ import pytest
 from quire.commands.common import add_store_flags, open_store
 from quire.config.settings import RUN_DEFAULTS, Settings, resolve
 from quire.domain.errors import BlobMissing, ConfigurationError, Conflict
-from quire.http.app.worker import build_worker
+from quire.http.app.building import build_worker
 from quire.store.contracts import Store
 from quire.store.posix import changes as posix_changes
 from quire.store.posix.store import PosixStore

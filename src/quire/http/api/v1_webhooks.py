@@ -95,7 +95,7 @@ async def resume_webhook(request: Request) -> Response:
     identity = request.path_params["webhook"]
     worker, access, origin = changing_access(request)
     found = await worker.in_writer(operations.resume_webhook, access, identity, origin)
-    await worker.in_writer(worker.deliverer.resume, identity)
+    await worker.in_writer(worker.webhooks.deliverer.resume, identity)
     return answered(NewWebhook(webhook=webhook_entry(identity, found), changed=True))
 
 
@@ -104,7 +104,7 @@ async def test_webhook(request: Request) -> Response:
     await received(request, NoFields)
     worker, identity = worker_of(request), request.path_params["webhook"]
     event, answer = await worker.to_receiver(
-        operations.send_ping, worker.default.store, worker.webhook_sender, identity
+        operations.send_ping, worker.default.store, worker.webhooks.sender, identity
     )
     return answered(webhook_answer(event.id, answer))
 
@@ -121,6 +121,6 @@ async def redeliver(request: Request) -> Response:
     body, identity = await received(request, RedeliverBody), request.path_params["webhook"]
     worker, _, _ = changing_access(request)
     attempts = await worker.to_receiver(
-        operations.redeliver, worker.default.store, worker.webhook_sender, identity, body.events
+        operations.redeliver, worker.default.store, worker.webhooks.sender, identity, body.events
     )
     return answered(Redelivered(deliveries=delivery_entries(attempts)))

@@ -17,13 +17,15 @@ from starlette.routing import BaseRoute, Mount, Route
 from quire.config.settings import Settings
 from quire.domain.errors import QuireError, StoreError, UpstreamError
 from quire.http.app.advisories import load_for_policies
+from quire.http.app.building import build_worker
 from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
+from quire.http.app.periodic import PeriodicWork
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.request_log import RequestLog, context_of
 from quire.http.app.routes import Endpoint, endpoints
-from quire.http.app.worker import authorize, build_worker, worker_of
+from quire.http.app.worker import authorize, worker_of
 from quire.http.simple import redirects
 from quire.observe.log_output import drain_all
 
@@ -41,21 +43,14 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [
-            worker.start_periodic_sweep(),
-            worker.start_writing_uses(),
-            worker.start_delivering(),
-            worker.start_looking_for_grants(),
-            worker.start_comparing_declared(),
-            worker.metrics.begin(),
-        ]
+        periodic = PeriodicWork(worker)
+        tasks = [*periodic.start(), worker.metrics.begin()]
         yield
         for task in tasks:
             if task is not None:
                 task.cancel()
         await worker.close_mirrors()
-        await worker.write_uses()
-        await worker.stop_delivering()
+        await periodic.end()
         worker.metrics.close()
         worker.close()
         drain_all()

@@ -7,11 +7,8 @@ a worker and fork after that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -26,44 +23,34 @@ from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.rates import TokenRates
 from quire.access.records import AccessRecords, StoredAccess
-from quire.access.settings_alone import SECONDS as LOOK_SECONDS
 from quire.access.settings_alone import SettingsAlone
 from quire.access.uses import TokenUses
-from quire.attestations.verification import AttestationVerifier, make_verifier
-from quire.catalog.drop_ins import DropIns
+from quire.attestations.verification import AttestationVerifier
 from quire.catalog.freshness import Barrier
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File
-from quire.domain.publishing_sessions import is_token
-from quire.domain.reserved import Reserved
-from quire.domain.trash import is_trash
 from quire.domain.upstreams import UpstreamDefinition, Upstreams, without_login
 from quire.http.app.access import Access
 from quire.http.app.composed import ComposedIndexes
 from quire.http.app.origins import AllowedHosts
-from quire.http.app.periodic_sweep import sweep_periodically
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import API
+from quire.http.app.webhook_delivery import WebhookDelivery
 from quire.http.app.worker_metrics import QuotaUse, WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
-from quire.index.audit.entries import Origin
-from quire.index.index import Index, all_indexes
-from quire.operations.expiring import Expiry
-from quire.operations.opening import drop_ins_of
+from quire.index.index import Index
 from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
-from quire.store.contracts import BlobOptions
 from quire.store.open_blob import OpenBlob
-from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
     from quire.advisories.known import AdvisoryCache
@@ -72,12 +59,7 @@ if TYPE_CHECKING:
     from quire.http.app.declared import DeclaredWatch
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
-    from quire.webhooks.deliverer import Deliverer
-    from quire.webhooks.sending import Sender
 
-DECLARED_SECONDS = 60.0
-"""Between two comparisons with the declared configuration: each is a read of the record that every request validates.
-"""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -88,14 +70,6 @@ REMOVAL_DELAY = 300.0
 
 THE_DEFAULT = "-"
 """The name in a path that means the index at the server's root."""
-
-USES_SECONDS = 60.0
-"""Seconds, at the most, after which the use of a token is written; see `quire.access.uses`."""
-
-WEBHOOK_SEARCH_SECONDS = 60.0
-"""Seconds between two searches for events that are not delivered, where the store is on a local disk."""
-WEBHOOK_SEARCH_FAR_SECONDS = 900.0
-"""The same where each project takes a round trip."""
 
 log = structlog.get_logger(__name__)
 
@@ -123,14 +97,9 @@ class Worker:
         self.settings = settings
         self.default = default
         """See `index_of`: its pages are those of the composition by the definitions."""
-        self._expiries = {default.name: Expiry(default.hosted)}
         self.budget = budget
         self.metrics = metrics
-        self._settings_alone = settings_alone
-        self._delivering_loop: asyncio.AbstractEventLoop | None = None
-        """None until it delivers to webhooks."""
-        self._searched_for: AccessDocument | None = None
-        """The definitions of webhooks by which events were searched for last."""
+        self.settings_alone = settings_alone
         self.readiness = Readiness(
             StoreProbe(self.default.hosted, alone=settings_alone),
             lambda: is_draining(folder_of(os.environ)),
@@ -151,6 +120,14 @@ class Worker:
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
+        self.webhooks = WebhookDelivery(
+            default.store,
+            settings,
+            self.definitions,
+            validated=self.validated_definitions,
+            in_writer=self.in_writer,
+            tally=metrics.tally.webhooks,
+        )
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
@@ -165,6 +142,18 @@ class Worker:
             upstreams_of(settings),
             advisories=lambda state: self.advisories.at(state.document.advisories),
         )
+
+    async def definitions(self) -> AccessDocument:
+        """Of indexes, webhooks and tokens, as they are now. Raises StoreError."""
+        if self.settings_alone is None:
+            return (await self.access.state()).document
+        # no request reads the definitions
+        return (await self.in_reader(AccessRecords(self.default.store).read)).state.document
+
+    def validated_definitions(self) -> AccessDocument | None:
+        """The definitions as the last request found them; None where none read them."""
+        known = self.access.stored.memory.get("") if self.settings_alone is None else None
+        return None if known is None else known.state.document
 
     def served(self, name: str, state: AccessState) -> ServedIndex | None:
         """The index of this name by this state of the definitions; None when there is none."""
@@ -230,12 +219,12 @@ class Worker:
         index = ServedIndex(
             Index(self.default.store, name, trash_seconds=settings.trash_seconds),
             [],
-            IndexPolicy(hash_algorithm=settings.hash_algorithm, integrity_url=_integrity_url(settings, f"{name}/")),
+            IndexPolicy(hash_algorithm=settings.hash_algorithm, integrity_url=integrity_url(settings, f"{name}/")),
             budget=self.budget,
             threads=self._threads,
             tallies=self.metrics.tally.barriers,
         )
-        self._listen_to(index)
+        self.webhooks.listen_to(index)
         return index
 
     def _sign_on(self) -> SignOn | None:
@@ -262,165 +251,6 @@ class Worker:
 
         access = AccessRecords(self.default.store)
         return TokenExchange(access, self.access.state, self.in_writer, read_only=self.default.read_only)
-
-    def start_periodic_sweep(self) -> asyncio.Task[None] | None:
-        """Sweep the store and its trash now and then; the task to cancel at the end. None when it cannot be written."""
-        if self.default.read_only:
-            return None
-        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.sweep, age)))
-
-    def sweep(self, older_than: float) -> int:
-        """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
-        from quire.index.promoting import Promoter  # noqa: PLC0415 - rare
-        from quire.operations.promoting import end_stages  # noqa: PLC0415 - as above
-        from quire.operations.publishing_sessions import Sessions  # noqa: PLC0415 - as above
-
-        if self._settings_alone is None:
-            store = self.default.store
-            access = AccessRecords(store)
-            end_stages(access, store, self.default.name, Origin())
-            Sessions(store, access, self.default.name).forget_ended(Origin())
-        for index in all_indexes(self.default.store):
-            # The stages of sessions have no trash, and nothing is promoted into them; there is one for each release.
-            if index.name not in self._expiries and not is_trash(index.name) and not is_token(index.name):
-                self._expiries[index.name] = Expiry(index)
-        for name, expiry in self._expiries.items():
-            Promoter(Index(self.default.store, name)).recover()
-            expiry.run()
-        return self.default.store.sweep(older_than)
-
-    def start_writing_uses(self) -> asyncio.Task[None] | None:
-        """Write the uses of tokens now and then; the task to cancel at the end. None when they cannot be written."""
-        if self.default.read_only or self._settings_alone is not None:
-            return None
-
-        async def write_periodically() -> None:
-            while True:
-                await asyncio.sleep(USES_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
-                await self.write_uses()
-
-        return asyncio.create_task(write_periodically())
-
-    def start_looking_for_grants(self) -> asyncio.Task[None] | None:
-        """Look now and then whether the store has grants that this server would not obey; the task to cancel at the
-        end. None where requests read them."""
-        alone = self._settings_alone
-        if alone is None:
-            return None
-
-        async def look_periodically() -> None:
-            while True:
-                try:
-                    await self.in_reader(alone.look)
-                except StoreError as error:
-                    log.warning("grants not looked for", error=str(error))
-                await asyncio.sleep(LOOK_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
-
-        return asyncio.create_task(look_periodically())
-
-    def start_comparing_declared(self) -> asyncio.Task[None] | None:
-        """Compare the store now and then with the declared configuration; the task to cancel at the end. None where
-        nothing is declared, and where the server reads no definitions."""
-        watch = self.declared
-        if watch is None or self._settings_alone is not None:
-            return None
-
-        async def compare_periodically() -> None:
-            while True:
-                try:
-                    document = (await self.access.state()).document
-                    await self.in_reader(watch.compare, document)
-                except StoreError as error:
-                    log.warning("store not compared with what is declared", error=str(error))
-                await asyncio.sleep(DECLARED_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads the workers
-
-        return asyncio.create_task(compare_periodically())
-
-    async def write_uses(self) -> None:
-        """Write the uses of tokens that this worker has noted; those that cannot be written stay noted."""
-        uses = self.access.uses
-        day, identities = uses.take(datetime.now(UTC))
-        if not identities or self.default.read_only:
-            return
-        try:
-            tokens = (await self.access.state()).document.tokens
-            await self.in_writer(uses.write, day, identities, tokens)
-        except StoreError as error:
-            uses.give_back(identities)
-            log.warning("uses of tokens not written", error=str(error))
-
-    @cached_property
-    def webhook_sender(self) -> Sender:
-        """Sends to the receivers of webhooks."""
-        from quire.webhooks.sending import Sender  # noqa: PLC0415 - most stores have no webhook
-
-        return Sender(self.settings.webhook_networks)
-
-    @cached_property
-    def deliverer(self) -> Deliverer:
-        """Delivers events to webhooks."""
-        from quire.webhooks.deliverer import Deliverer  # noqa: PLC0415 - as above
-
-        return Deliverer(self.default.store, self.webhook_sender, self.metrics.tally.webhooks)
-
-    def start_delivering(self) -> asyncio.Task[None] | None:
-        """Deliver the events of changes to webhooks; the task to cancel at the end. None when the store cannot be
-        written: such a server delivers nothing, as it could not remember it."""
-        if self.default.read_only:
-            return None
-        self._delivering_loop = asyncio.get_running_loop()
-        self._listen_to(self.default)
-        every = self.settings.webhook_search_seconds or (
-            WEBHOOK_SEARCH_SECONDS if self.default.store.validates_inline else WEBHOOK_SEARCH_FAR_SECONDS
-        )
-
-        async def search_periodically() -> None:
-            spread = random.uniform(0, 1)  # noqa: S311 - spreads the workers
-            await asyncio.sleep(min(every, 60.0) * spread)
-            while True:
-                # The worker that searches comes back a little earlier than the others look whether it has.
-                was_turn = await self.search_for_events()
-                await asyncio.sleep(every * (0.9 if was_turn else 1.1 + 0.3 * spread))
-
-        return asyncio.create_task(search_periodically())
-
-    def _listen_to(self, index: ServedIndex) -> None:
-        """Tell the deliverer of changes of an index, where this worker delivers."""
-        if self._delivering_loop is not None:
-            index.hosted.commits.listener = partial(self._tell_deliverer, self._delivering_loop, index.name)
-
-    async def search_for_events(self) -> bool:
-        """Search for events that are not delivered, if it is this worker's turn; whether it was."""
-        try:
-            if self._settings_alone is None:
-                found = (await self.access.state()).document
-            else:  # no request reads the definitions
-                found = (await self.in_reader(AccessRecords(self.default.store).read)).state.document
-            self._searched_for = found
-            if not found.webhooks:
-                return False
-            return await self.in_writer(self.deliverer.search)
-        except StoreError as error:
-            log.warning("events of webhooks not searched for", error=str(error))
-            return False
-
-    def _tell_deliverer(self, loop: asyncio.AbstractEventLoop, index: str, project: str, action: str) -> None:
-        """A change was made, by another thread."""
-
-        def tell() -> None:
-            known = self.access.stored.memory.get("")  # the request of the change has validated it
-            document = known.state.document if known is not None and self._settings_alone is None else None
-            document = document or self._searched_for
-            if document is not None and document.webhooks:
-                self.deliverer.changed(document, index, project, action)
-
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell)
-
-    async def stop_delivering(self) -> None:
-        """Wait some seconds for deliveries that are under way, and begin no more."""
-        if "deliverer" in self.__dict__:
-            await asyncio.to_thread(self.deliverer.close)
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
@@ -500,96 +330,7 @@ class Worker:
             loop.call_later(REMOVAL_DELAY, lambda: self._threads.writers().submit(_remove_blobs, index, files))
 
 
-def blob_options_of(settings: Settings) -> BlobOptions:
-    """How the store takes in and gives out large blobs."""
-    return BlobOptions(
-        spool_size=settings.spool_size,
-        largest=settings.max_upload_size,
-        redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" else None,
-    )
-
-
-def build_worker(settings: Settings, *, confirms_pages: bool = False) -> Worker:
-    """Store, index, sources, access and worker, as the settings say: what every server serves.
-
-    `confirms_pages`: whether upstreams are asked for each mirrored page once more, however fresh it is.
-    Starts no thread and opens no file before the first request, so a server may fork after that.
-    Raises ConfigurationError, StoreError, UnknownLayout.
-    """
-    metrics, threads, budget = WorkerMetrics(settings), Threads(), Budget(settings.cache_size)
-    store = open_store(
-        settings.root,
-        read_only=settings.read_only,
-        coarse_changes=settings.coarse_changes,
-        blob_options=blob_options_of(settings),
-    )
-    policy = IndexPolicy(
-        overwrite=settings.overwrite,
-        fallback_url=settings.fallback_url,
-        reserved=Reserved(settings.local),
-        hash_algorithm=settings.hash_algorithm,
-        integrity_url=_integrity_url(settings),
-    )
-    folder = drop_ins_of(
-        settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
-    )
-    index = ServedIndex(
-        Index(store, settings.index, trash_seconds=settings.trash_seconds),
-        [DropIns(folder)],
-        policy,
-        budget=budget,
-        threads=threads,
-        tallies=metrics.tally.barriers,
-    )
-    rules = AccessRules(
-        settings.authenticate,
-        metrics=settings.metrics,
-        read_only=index.read_only,
-        has_users=settings.has_logins,
-        takes_grants=settings.rights == "store",
-    )
-    access = AccessRecords(store)
-    settings_alone = SettingsAlone(access) if settings.rights == "settings" else None
-    stored_access = Barrier(
-        settings_alone or access,
-        inline=store.validates_inline or settings_alone is not None,
-        pacing=store.pacing,
-        budget=budget,
-        executor=threads.readers,
-        tally=metrics.tally.barriers["access"],
-    )
-    worker = Worker(
-        settings,
-        index,
-        budget=budget,
-        metrics=metrics,
-        threads=threads,
-        rules=rules,
-        stored_access=stored_access,
-        settings_alone=settings_alone,
-        attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
-        confirms_pages=confirms_pages,
-    )
-    if settings.upstream_netrc or settings.upstream_ca:
-        worker.mirrors.reach.check()
-    index = worker.indexes.default
-    metrics.watch(
-        index.hosted.commits,
-        folder.left_out,
-        worker.readiness,
-        requests_of(store),
-        worker.quota_uses,
-        project=index.projects.memory,
-        projects=index.project_names.memory,
-        facts=folder.facts,
-        documents=folder.documents,
-        count=index.counted,
-        declared=lambda: None if worker.declared is None else worker.declared.count,
-    )
-    return worker
-
-
-def _integrity_url(settings: Settings, below: str = "") -> str | None:
+def integrity_url(settings: Settings, below: str = "") -> str | None:
     """See `IndexPolicy`. `below`: the part of the path that names an index."""
     return None if settings.public_url is None else f"{settings.public_url}{below}integrity/"
 

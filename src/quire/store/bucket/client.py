@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from quire.store.bucket.aws import S3Control
 
-SCHEMES: Final = ("s3", "gs", "az")
 SLOW_SECONDS: Final = 5.0
 """A request that takes so long is logged."""
 _LOG_PAUSE: Final = 1.0

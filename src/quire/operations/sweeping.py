@@ -1,0 +1,42 @@
+"""The sweep of a store that every worker makes now and then: what promotions, stages and publishing sessions of dead
+workers left, files that were in the trash for their time, and staged bytes of uploads that were abandoned.
+"""
+
+from __future__ import annotations
+
+from quire.access.records import AccessRecords
+from quire.domain.publishing_sessions import is_token
+from quire.domain.trash import is_trash
+from quire.index.audit.entries import Origin
+from quire.index.index import Index, all_indexes
+from quire.index.promoting import Promoter
+from quire.operations.expiring import Expiry
+from quire.operations.promoting import end_stages
+from quire.operations.publishing_sessions import Sessions
+
+
+class Sweeper:
+    """Sweeps one store. What it found in the trash it does not read again before the next file is due."""
+
+    def __init__(self, default: Index, *, ends_stages: bool) -> None:
+        """`default`: the index of the settings; `ends_stages`: whether stages and sessions end, which are definitions:
+        not for a server that reads none."""
+        self._default = default
+        self._ends_stages = ends_stages
+        self._expiries = {default.name: Expiry(default)}
+
+    def sweep(self, older_than: float) -> int:
+        """Sweep once; how many staged files were older than so many seconds. Blocks. Raises StoreError."""
+        store, name = self._default.store, self._default.name
+        if self._ends_stages:
+            access = AccessRecords(store)
+            end_stages(access, store, name, Origin())
+            Sessions(store, access, name).forget_ended(Origin())
+        for index in all_indexes(store):
+            # The stages of sessions have no trash, and nothing is promoted into them; there is one for each release.
+            if index.name not in self._expiries and not is_trash(index.name) and not is_token(index.name):
+                self._expiries[index.name] = Expiry(index)
+        for each, expiry in self._expiries.items():
+            Promoter(Index(store, each)).recover()
+            expiry.run()
+        return store.sweep(older_than)
