@@ -1,7 +1,7 @@
 # The container: what is run, with which settings, mounts and rights.
 
 locals {
-  uid            = 9898 # as in pypiserver's image, so that its volumes fit
+  uid            = 9898             # as in pypiserver's image, so that its volumes fit
   packages_path  = "/data/packages" # the volume; with a bucket, room on the task's own disk
   scratch_path   = "/tmp"
   container_name = "quire"
@@ -18,7 +18,7 @@ locals {
 
   container_environment = merge(
     {
-      GUNICORN_WORKERS      = tostring(local.workers)
+      GUNICORN_WORKERS = tostring(local.workers)
       # whose X-Forwarded-For and -Proto are believed, which the load balancer sets; it passes all others on as they come
       QUIRE_TRUSTED_PROXIES = join(",", data.aws_subnet.load_balancer[*].cidr_block)
       QUIRE_VERBOSE         = "1" # a line for each request, from which the metrics are made
@@ -49,9 +49,9 @@ locals {
 
     readonlyRootFilesystem = true
     # With a bucket as well: a mount on Fargate belongs to root, unless the image has a VOLUME with another owner there.
-    mountPoints            = [{ sourceVolume = local.uses_bucket ? "scratch" : "packages", containerPath = local.packages_path, readOnly = false }]
-    volumesFrom            = []
-    systemControls         = []
+    mountPoints    = [{ sourceVolume = local.uses_bucket ? "scratch" : "packages", containerPath = local.packages_path, readOnly = false }]
+    volumesFrom    = []
+    systemControls = []
     linuxParameters = {
       capabilities = { add = [], drop = ["ALL"] }
       tmpfs        = [{ containerPath = local.scratch_path, size = 64, mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
