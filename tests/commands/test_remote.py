@@ -22,8 +22,9 @@ import pytest
 
 from quire import cli
 from quire.access.tokens import new_identity, new_token
+from quire.administration.access_documents import IdsBody, Sender
 from quire.administration.client import MAX_ANSWER_BYTES, Client
-from quire.administration.documents import IdsBody, IndexList, Sender
+from quire.administration.documents import IndexList
 from quire.administration.remote import Remote
 from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
 from tests.asking import Site, basic, password_file, post, publish, serve, twine_form

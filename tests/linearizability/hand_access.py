@@ -16,9 +16,10 @@ import msgspec
 from quire import cli
 from quire.access.grants import ANY
 from quire.access.tokens import new_identity, new_token
+from quire.administration.access_documents import GrantBody, RotateBody, TokenBody
 from quire.administration.contract import Administration
 from quire.administration.credentials import TOKEN_VARIABLE
-from quire.administration.documents import GrantBody, IndexBody, RotateBody, TokenBody
+from quire.administration.documents import IndexBody
 from quire.administration.remote import Remote
 from quire.commands.common import Opened
 from quire.commands.local import Local

@@ -9,6 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from quire.administration.access_documents import (
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    NewToken,
+    RotateBody,
+    TokenBody,
+    TokenEntry,
+)
 from quire.administration.advisory_documents import (
     AdvisoriesRemoved,
     AdvisoriesUpdated,
@@ -19,32 +31,15 @@ from quire.administration.declared_documents import Applied, Configuration, Conf
 from quire.administration.documents import (
     Deleted,
     DeletedIndex,
-    Ended,
-    Explanation,
-    GrantBody,
-    Granted,
-    GrantList,
-    Group,
     IndexBody,
     IndexChange,
     IndexEntry,
     NewIndexBody,
-    NewToken,
-    NewWebhook,
     Owners,
     ProjectDetails,
     ProjectPage,
     ProjectStatus,
-    Redelivered,
     Release,
-    RotateBody,
-    TokenBody,
-    TokenEntry,
-    WebhookAnswer,
-    WebhookBody,
-    WebhookDeliveries,
-    WebhookEntry,
-    WebhookSecretBody,
     Yanked,
 )
 from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
@@ -59,6 +54,15 @@ from quire.administration.publisher_documents import (
 )
 from quire.administration.retention_documents import RetentionPage
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
+from quire.administration.webhook_documents import (
+    NewWebhook,
+    Redelivered,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookSecretBody,
+)
 from quire.domain.changes import Selection
 from quire.domain.project import Status
 from quire.index.audit.reading import LogFilter, Logged

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from quire.access.changing import explain, principal_of, reasons
 from quire.access.decisions import AccessState
 from quire.access.document import Grant, Token
-from quire.administration.documents import Explanation, GrantEntry, GrantList, State, TokenEntry
+from quire.administration.access_documents import Explanation, GrantEntry, GrantList, TokenEntry
+from quire.administration.documents import State
 
 
 def token_entry(identity: str, token: Token, now: datetime, last_used: str | None = None) -> TokenEntry:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from quire.administration.documents import DeliveryEntry, WebhookAnswer, WebhookDeliveries, WebhookEntry
+from quire.administration.webhook_documents import DeliveryEntry, WebhookAnswer, WebhookDeliveries, WebhookEntry
 from quire.domain.webhooks import Webhook
 from quire.webhooks.attempts import Attempt, Deliveries
 from quire.webhooks.sending import Answer

@@ -8,6 +8,21 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from quire.administration.access_documents import (
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    GroupBody,
+    IdsBody,
+    NewToken,
+    RotateBody,
+    TokenBody,
+    TokenEntry,
+    TokenList,
+)
 from quire.administration.advisory_documents import (
     AdvisoriesRemoved,
     AdvisoriesUpdated,
@@ -23,44 +38,21 @@ from quire.administration.documents import (
     Deleted,
     DeletedIndex,
     DeleteIndexBody,
-    Ended,
-    Explanation,
-    GrantBody,
-    Granted,
-    GrantList,
-    Group,
-    GroupBody,
-    IdsBody,
     IndexBody,
     IndexChange,
     IndexEntry,
     IndexList,
     LogPage,
     NewIndexBody,
-    NewToken,
-    NewWebhook,
-    NoFields,
     OwnerBody,
     Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
     ProjectStatus,
-    RedeliverBody,
-    Redelivered,
     Release,
-    RotateBody,
     Selected,
     StatusBody,
-    TokenBody,
-    TokenEntry,
-    TokenList,
-    WebhookAnswer,
-    WebhookBody,
-    WebhookDeliveries,
-    WebhookEntry,
-    WebhookList,
-    WebhookSecretBody,
     YankBody,
     Yanked,
 )
@@ -85,6 +77,18 @@ from quire.administration.publisher_documents import (
 )
 from quire.administration.retention_documents import RetentionPage
 from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
+from quire.administration.webhook_documents import (
+    NewWebhook,
+    NoFields,
+    RedeliverBody,
+    Redelivered,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookList,
+    WebhookSecretBody,
+)
 from quire.domain.changes import Selection
 from quire.domain.errors import ConfigurationError, UpstreamError
 from quire.domain.project import Status

@@ -16,9 +16,9 @@ import msgspec
 
 from quire.access.grants import ANY, Permission, parse_index
 from quire.access.records import AccessRecords
+from quire.administration.access_documents import GrantBody, GrantEntry
 from quire.administration.contract import Administration
 from quire.administration.describing_access import grant_entry
-from quire.administration.documents import GrantBody, GrantEntry
 from quire.commands.administering import add_place_flags, open_administration, url_of
 from quire.commands.common import (
     add_store_flags,

@@ -17,6 +17,18 @@ from quire.access.unmatched import missing_owners, unmatched_grants
 from quire.access.uses import read_uses
 from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
+from quire.administration.access_documents import (
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    NewToken,
+    RotateBody,
+    TokenBody,
+    TokenEntry,
+)
 from quire.administration.advisory_documents import (
     AdvisoriesRemoved,
     AdvisoriesUpdated,
@@ -51,33 +63,16 @@ from quire.administration.describing_webhooks import (
 from quire.administration.documents import (
     Deleted,
     DeletedIndex,
-    Ended,
-    Explanation,
-    GrantBody,
-    Granted,
-    GrantList,
-    Group,
     IndexBody,
     IndexChange,
     IndexEntry,
     NewIndexBody,
-    NewToken,
-    NewWebhook,
     Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
     ProjectStatus,
-    Redelivered,
     Release,
-    RotateBody,
-    TokenBody,
-    TokenEntry,
-    WebhookAnswer,
-    WebhookBody,
-    WebhookDeliveries,
-    WebhookEntry,
-    WebhookSecretBody,
     Yanked,
 )
 from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
@@ -93,6 +88,15 @@ from quire.administration.publisher_documents import (
 )
 from quire.administration.retention_documents import RetentionPage, retention_page
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
+from quire.administration.webhook_documents import (
+    NewWebhook,
+    Redelivered,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookSecretBody,
+)
 from quire.advisories.known import AdvisoryCache
 from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.filtering import check_upload, utc_now

@@ -18,7 +18,7 @@ import msgspec
 
 from quire.access.grants import ANY, Permission, parse_index
 from quire.access.tokens import new_identity, new_token
-from quire.administration.documents import RotateBody, TokenBody, TokenEntry
+from quire.administration.access_documents import RotateBody, TokenBody, TokenEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown

@@ -25,7 +25,13 @@ import msgspec
 from quire.access.grants import ANY
 from quire.access.tokens import new_identity
 from quire.administration.contract import Administration
-from quire.administration.documents import DeliveryEntry, NewWebhook, WebhookBody, WebhookEntry, WebhookSecretBody
+from quire.administration.webhook_documents import (
+    DeliveryEntry,
+    NewWebhook,
+    WebhookBody,
+    WebhookEntry,
+    WebhookSecretBody,
+)
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.domain.errors import ConfigurationError, InvalidRequest, reason_of

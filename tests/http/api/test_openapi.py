@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 import quire.http
-from quire.administration import documents
+from quire import administration
 from quire.config.settings import Settings
 from quire.config.values import RESERVED_PATHS
 from quire.http.api.openapi import document
@@ -107,8 +109,11 @@ def test_every_reference_within_the_document_leads_somewhere() -> None:
 
 def test_no_two_schemas_have_one_name() -> None:
     """Those of the JSON API are generated from its types, and the others are written."""
-    generated = msgspec.json.schema_components(documents.SCHEMAS)[1]
+    modules = [import_module(f"quire.administration.{each.name}") for each in iter_modules(administration.__path__)]
+    listed = [schema for module in modules for schema in getattr(module, "SCHEMAS", ())]
+    generated = msgspec.json.schema_components(listed)[1]
     assert generated.keys() & SCHEMAS.keys() == set()
+    assert generated.keys() | SCHEMAS.keys() == document()["components"]["schemas"].keys()
 
 
 @pytest.mark.parametrize("prefix", ["", "/python"])

@@ -61,6 +61,7 @@ def _api_schemas() -> Json:
     """Of the JSON API: generated from its types."""
     # For this document, and for API requests, only.
     from quire.administration import (  # noqa: PLC0415 - as said
+        access_documents,
         advisory_documents,
         declared_documents,
         documents,
@@ -69,6 +70,7 @@ def _api_schemas() -> Json:
         publisher_documents,
         retention_documents,
         trash_documents,
+        webhook_documents,
     )
 
     schemas = (
@@ -80,6 +82,8 @@ def _api_schemas() -> Json:
         *retention_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,
         *trash_documents.SCHEMAS,
+        *access_documents.SCHEMAS,
+        *webhook_documents.SCHEMAS,
     )
     return msgspec.json.schema_components(schemas, ref_template="#/components/schemas/{name}")[1]
 

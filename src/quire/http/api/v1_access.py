@@ -13,9 +13,7 @@ from quire.access.grants import parse_index
 from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
 from quire.access.unmatched import unmatched_grants
-from quire.administration.describing_access import explanation, grant_entry, grant_list
-from quire.administration.describing_publishers import grants_checked
-from quire.administration.documents import (
+from quire.administration.access_documents import (
     Ended,
     GrantBody,
     Granted,
@@ -25,6 +23,8 @@ from quire.administration.documents import (
     IdsBody,
     Sender,
 )
+from quire.administration.describing_access import explanation, grant_entry, grant_list
+from quire.administration.describing_publishers import grants_checked
 from quire.administration.publisher_documents import GrantsChecked
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.administration.access_documents import Ended, IdsBody
 from quire.administration.describing_publishers import Projects, projects_of, publisher_entry
-from quire.administration.documents import Ended, IdsBody
 from quire.administration.publisher_documents import (
     Audience,
     AudienceBody,

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from quire.access.tokens import new_identity, new_token
 from quire.access.uses import read_uses
+from quire.administration.access_documents import Ended, IdsBody, NewToken, RotateBody, TokenBody, TokenList
 from quire.administration.describing_access import token_entry
-from quire.administration.documents import Ended, IdsBody, NewToken, RotateBody, TokenBody, TokenList
 from quire.domain.errors import InvalidRequest
 from quire.http.api.messages import answered, limit_of, received
 from quire.http.api.v1_access import changing_access

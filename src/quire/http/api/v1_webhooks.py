@@ -9,15 +9,14 @@ from starlette.responses import Response
 
 from quire.access.tokens import new_identity
 from quire.access.webhook_changes import find_webhook
+from quire.administration.access_documents import Ended, IdsBody
 from quire.administration.describing_webhooks import (
     delivery_entries,
     webhook_answer,
     webhook_deliveries,
     webhook_entry,
 )
-from quire.administration.documents import (
-    Ended,
-    IdsBody,
+from quire.administration.webhook_documents import (
     NewWebhook,
     NoFields,
     RedeliverBody,
