@@ -7,28 +7,10 @@ import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 
 from quire.access.grants import ANY
 from quire.access.history import concerns
-from quire.access.passwords import parse_users, read_password_file
-from quire.access.records import AccessRecords
-from quire.access.unmatched import missing_owners, unmatched_grants
-from quire.access.uses import read_uses
-from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
-from quire.administration.access_documents import (
-    Ended,
-    Explanation,
-    GrantBody,
-    Granted,
-    GrantList,
-    Group,
-    NewToken,
-    RotateBody,
-    TokenBody,
-    TokenEntry,
-)
 from quire.administration.advisory_documents import (
     AdvisoriesRemoved,
     AdvisoriesUpdated,
@@ -47,19 +29,11 @@ from quire.administration.declared_documents import (
     tables_of,
 )
 from quire.administration.describing import log_reader
-from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
 from quire.administration.describing_changes import deletion_of, status_of, yanked_of
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
 from quire.administration.describing_policies import changes_of, policy_entry
 from quire.administration.describing_promotions import promotion_of
-from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
-from quire.administration.describing_webhooks import (
-    delivery_entries,
-    webhook_answer,
-    webhook_deliveries,
-    webhook_entry,
-)
 from quire.administration.documents import (
     Deleted,
     DeletedIndex,
@@ -77,32 +51,15 @@ from quire.administration.documents import (
 )
 from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
 from quire.administration.promotion_documents import Promotion
-from quire.administration.publisher_documents import (
-    Audience,
-    GrantsChecked,
-    NewPublisher,
-    PublisherBody,
-    PublisherPage,
-    SessionsEnded,
-    UnmatchedGrant,
-)
 from quire.administration.retention_documents import RetentionPage, retention_page
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
-from quire.administration.webhook_documents import (
-    NewWebhook,
-    Redelivered,
-    WebhookAnswer,
-    WebhookBody,
-    WebhookDeliveries,
-    WebhookEntry,
-    WebhookSecretBody,
-)
 from quire.advisories.known import AdvisoryCache
 from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.filtering import check_upload, utc_now
 from quire.catalog.hosted import Hosted, count_bytes
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
+from quire.commands.local_access import READERS, LocalAccess
 from quire.config.values import index_name
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
@@ -116,15 +73,11 @@ from quire.index.index import Index
 from quire.operations import (
     advisories,
     defining,
-    granting,
     owning,
     promoting,
     selecting,
-    sessions,
     trash,
-    trusted_publishing,
 )
-from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
 from quire.operations.declaring.applying import apply
 from quire.operations.declaring.reading import parse_declared
@@ -134,20 +87,10 @@ from quire.operations.retention import preview
 from quire.operations.selecting import Target, only_drop_ins
 from quire.operations.trash import TrashFilter
 from quire.process.progress import Progress
-from quire.webhooks.sending import Sender
-
-_READERS = 16
-"""Threads: over a network each record is some round trips."""
 
 
-class Local:
+class Local(LocalAccess):
     """`quire.administration.contract.Administration` of a store."""
-
-    def __init__(self, opened: Opened) -> None:
-        self._opened = opened
-        self._index = opened.index
-        self._origin = opened.index.origin
-        self._access = AccessRecords(opened.store)
 
     # -- indexes ------------------------------------------------------------------------------------------------------
 
@@ -273,7 +216,7 @@ class Local:
 
     def projects(self) -> ProjectPage:
         stored, dropped = set(self._index.names()), self._opened.all_candidates()
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
 
             def entry(name: str) -> ProjectEntry:
                 return self._entry(name, name in stored, dropped.get(name, ()))
@@ -391,172 +334,6 @@ class Local:
         if name is not None:
             return (name,)
         return self._opened.store.records.written(self._index.prefix)  # those that were deleted, too
-
-    # -- access -------------------------------------------------------------------------------------------------------
-
-    def grants(self) -> GrantList:
-        return grant_list(self._access.read().state)
-
-    def explain(self, subject: str, index: str | None, project: str | None) -> Explanation:
-        of = index or self._index.name
-        owned = self._index.stored(project) if project is not None and of == self._index.name else None
-        return explanation(self._access.read().state, subject, of, project, owned.owners if owned is not None else ())
-
-    def grant(self, body: GrantBody) -> Granted:
-        identity, grant, is_new = granting.give(
-            self._access, body.subject, body.rights, body.index, body.projects, origin=self._origin
-        )
-        return Granted(grant=grant_entry(identity, grant), changed=is_new)
-
-    def revoke_grants(self, ids: Sequence[str]) -> Ended:
-        taken = granting.take_back(self._access, ids, self._origin)
-        entries = [grant_entry(identity, each) for identity, each in zip(ids, taken, strict=True)]
-        return Ended(ids=list(ids), changed=bool(taken), grants=entries)
-
-    def check_grants(self, password_file: str | None) -> GrantsChecked:
-        document = self._access.read().state.document
-        file = password_file or self._opened.settings.passwords
-        users = None if file is None else parse_users(read_password_file(file), file).hashes
-        indexes = {self._index.name, *(index.name for index in self._opened.indexes())}
-        found = unmatched_grants(document, users, indexes, datetime.now(UTC))
-        owners = [
-            UnmatchedGrant(id=place, subject=owner, problem=problem)
-            for place, of in self._all_owners()
-            for owner, problem in missing_owners(document, of, users)
-        ]
-        return grants_checked(document, found, users_known=users is not None, owners=owners)
-
-    def _all_owners(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The projects that have owners, as INDEX/PROJECT. One whose record is damaged is left to `quire check`."""
-
-        def owners(place: tuple[Index, str]) -> tuple[str, ...]:
-            with contextlib.suppress(DamagedRecord):
-                project = place[0].project(place[1])
-                return project.owners if project is not None else ()
-            return ()
-
-        places = [(index, name) for index in self._opened.indexes() for name in index.names()]
-        with ThreadPoolExecutor(_READERS) as pool:
-            for (index, name), found in zip(places, pool.map(owners, places), strict=True):
-                if found:
-                    yield f"{index.name}/{name}", found
-
-    def set_group(self, group: str, users: Sequence[str]) -> Group:
-        changed = granting.set_group(self._access, group, users, self._origin)
-        return Group(group=group, users=list(users), changed=changed)
-
-    def tokens(self) -> list[TokenEntry]:
-        now = datetime.now(UTC)
-        tokens, uses = self._access.read().state.document.tokens, read_uses(self._opened.store.records)
-        return [token_entry(identity, token, now, uses.get(identity)) for identity, token in tokens.items()]
-
-    def create_token(self, body: TokenBody) -> NewToken:
-        token, is_new = granting.create_token(
-            self._access,
-            body.rights,
-            body.index,
-            body.projects,
-            identity=str(body.id),
-            digest=str(body.digest),
-            user=body.user,
-            note=body.note,
-            lifetime=None if body.expires_in is None else timedelta(seconds=body.expires_in),
-            origin=self._origin,
-            rate=body.rate,
-        )
-        return NewToken(token=token_entry(str(body.id), token, datetime.now(UTC)), changed=is_new, text=None)
-
-    def revoke_tokens(self, ids: Sequence[str]) -> Ended:
-        return Ended(ids=list(ids), changed=granting.revoke_tokens(self._access, ids, self._origin))
-
-    def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
-        grace = timedelta(seconds=body.grace)
-        token, changed = granting.rotate_token(self._access, identity, str(body.digest), grace, self._origin)
-        return NewToken(token=token_entry(identity, token, datetime.now(UTC)), changed=changed, text=None)
-
-    def publishers(self) -> PublisherPage:
-        document, projects = self._access.read().state.document, projects_of(self._opened.indexes())
-        found = [publisher_entry(identity, each, projects) for identity, each in document.publishers.items()]
-        return PublisherPage(audience=document.audience, publishers=found)
-
-    def add_publisher(self, body: PublisherBody) -> NewPublisher:
-        identity, document, changed = trusted_publishing.add_publisher(
-            self._access,
-            body.platform,
-            body.settings,
-            body.claims,
-            issuer=body.issuer,
-            index=body.index or self._index.name,
-            projects=body.projects,
-            origin=self._origin,
-        )
-        entry = publisher_entry(identity, document.publishers[identity], projects_of(self._opened.indexes()))
-        return NewPublisher(publisher=entry, audience=document.audience, changed=changed)
-
-    def remove_publishers(self, ids: Sequence[str]) -> Ended:
-        trusted_publishing.remove_publishers(self._access, ids, self._origin)
-        return Ended(ids=list(ids), changed=bool(ids))
-
-    def set_audience(self, audience: str) -> Audience:
-        changed = trusted_publishing.set_audience(self._access, audience, self._origin)
-        return Audience(audience=audience, changed=changed)
-
-    def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
-        if users:
-            sessions.end_sessions(self._access, users, self._origin)
-        else:
-            sessions.end_all_sessions(self._access, self._origin)
-        return SessionsEnded(users=list(users), all=not users)
-
-    # -- webhooks -----------------------------------------------------------------------------------------------------
-
-    def webhooks(self) -> list[WebhookEntry]:
-        found = self._access.read().state.document.webhooks
-        return [webhook_entry(identity, each) for identity, each in found.items()]
-
-    def webhook(self, identity: str) -> WebhookEntry:
-        return webhook_entry(identity, find_webhook(self._access.read().state.document, identity))
-
-    def add_webhook(self, body: WebhookBody) -> NewWebhook:
-        webhook, is_new = webhook_operations.add_webhook(
-            self._access,
-            str(body.id),
-            body.url,
-            str(body.secret),
-            events=body.events,
-            index=body.index,
-            projects=body.projects,
-            origin=self._origin,
-        )
-        return NewWebhook(webhook=webhook_entry(str(body.id), webhook), changed=is_new)
-
-    def remove_webhooks(self, ids: Sequence[str]) -> Ended:
-        webhook_operations.remove_webhooks(self._access, ids, self._origin)
-        return Ended(ids=list(ids), changed=True)
-
-    def rotate_webhook(self, identity: str, body: WebhookSecretBody) -> NewWebhook:
-        webhook, changed = webhook_operations.rotate_webhook(
-            self._access, identity, str(body.secret), timedelta(seconds=body.grace), self._origin
-        )
-        return NewWebhook(webhook=webhook_entry(identity, webhook), changed=changed)
-
-    def resume_webhook(self, identity: str) -> NewWebhook:
-        webhook = webhook_operations.resume_webhook(self._access, identity, self._origin)
-        return NewWebhook(webhook=webhook_entry(identity, webhook), changed=True)
-
-    def test_webhook(self, identity: str) -> WebhookAnswer:
-        event, answer = webhook_operations.send_ping(self._opened.store, self._sender(), identity)
-        return webhook_answer(event.id, answer)
-
-    def webhook_deliveries(self, identity: str) -> WebhookDeliveries:
-        return webhook_deliveries(identity, *webhook_operations.deliveries(self._opened.store, identity))
-
-    def redeliver(self, identity: str, events: Sequence[str]) -> Redelivered:
-        attempts = webhook_operations.redeliver(self._opened.store, self._sender(), identity, events)
-        return Redelivered(deliveries=delivery_entries(attempts))
-
-    def _sender(self) -> Sender:
-        return Sender(self._opened.settings.webhook_networks)
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
