@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 
 from quire.cli import make_parser
-from quire.config.settings import RUN_DEFAULTS, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import RUN_DEFAULTS
 from quire.domain.project import File, decode_project, encode_project
 from quire.http.app.problems import STATUS
 from quire.index.audit.entries import entries_of

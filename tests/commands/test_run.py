@@ -20,7 +20,8 @@ from structlog.testing import capture_logs
 import quire
 from quire import cli
 from quire.commands import run as run_command
-from quire.config.settings import Settings, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError
 from quire.store.posix.store import PosixStore
 from tests.htpasswd import sha1_hash

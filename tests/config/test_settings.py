@@ -13,16 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.config import values
-from quire.config.settings import (
-    DEFAULT_FALLBACK_URL,
-    OPTIONS,
-    RUN_DEFAULTS,
-    SERVE_DEFAULTS,
-    Settings,
-    from_environment,
-    resolve,
-    usable_cores,
-)
+from quire.config.resolving import from_environment, resolve, usable_cores
+from quire.config.settings import DEFAULT_FALLBACK_URL, OPTIONS, RUN_DEFAULTS, SERVE_DEFAULTS, Settings
 from quire.config.values import ACTIONS
 from quire.domain.errors import ConfigurationError
 from quire.observe.logs import interpolate

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from quire.cli import make_parser
-from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import RUN_DEFAULTS, Settings
 from tests.deploy.terraform_module import Plan, Values
 
 VARIATIONS: dict[str, dict[str, Any]] = {

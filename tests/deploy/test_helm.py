@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from quire.cli import make_parser
-from quire.config.settings import RUN_DEFAULTS, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import RUN_DEFAULTS
 from tests.asking import content_type, multipart, password_file, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import helm_rig as rig

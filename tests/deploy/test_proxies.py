@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quire.config.settings import resolve
+from quire.config.resolving import resolve
 from quire.config.values import FORWARDING_HEADERS, IDENTITY_HEADERS
 from tests.asking import content_type, multipart, password_file, raw_answer, twine_form
 from tests.deploy.proxy_rig import DEPLOY, PREFIX, PROXIES, Proxied, behind

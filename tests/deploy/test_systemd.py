@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quire.config.settings import OPTIONS, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import OPTIONS
 from quire.servers import GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, twine_form
 from tests.bucket.ceph import s3_server

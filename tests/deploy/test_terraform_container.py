@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from quire.config.settings import OPTIONS, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import OPTIONS
 from quire.servers import chosen_server
 from tests.asking import password_file, publish_wheel, serve
 from tests.deploy.terraform_module import plan, rendered_container_definition

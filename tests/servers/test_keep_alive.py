@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.config.settings import resolve
+from quire.config.resolving import resolve
 from tests.asking import OPEN, serve
 from tests.fuzz import impatient
 from tests.serving import DEADLINE, Served, free_port, running, until

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from quire.config.settings import SERVE_DEFAULTS, resolve, unknown_variables
+from quire.config.resolving import resolve, unknown_variables
+from quire.config.settings import SERVE_DEFAULTS
 from tests.asking import password_file
 from tests.htpasswd import bcrypt_hash
 from tests.serving import Served, environment, free_port, quire_command, run_quire, running, until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.config.settings import check_workers, resolve
+from quire.config.resolving import check_workers, resolve
 from quire.domain.errors import ConfigurationError, StoreReadOnly
 from quire.store.memory import MemoryStore
 from quire.store.opening import open_store

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quire import cli
-from quire.config import settings as config
+from quire.config.resolving import resolve
+from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError
 from quire_image import credentials, private, volumes
 from quire_image.health import NOTE
@@ -69,11 +70,11 @@ def prepare(command: Sequence[str]) -> list[str]:
     return list(command)
 
 
-def _settings(parsed: argparse.Namespace, environ: Mapping[str, str]) -> config.Settings | None:
+def _settings(parsed: argparse.Namespace, environ: Mapping[str, str]) -> Settings | None:
     """The settings that quire will find; None when it will refuse them, in its own words."""
     flags = vars(parsed) | {"directories": parsed.directories or None}
     try:
-        return config.resolve(flags, environ, parsed.setting_defaults, parsed.config)
+        return resolve(flags, environ, parsed.setting_defaults, parsed.config)
     except ConfigurationError:
         return None
 
@@ -97,7 +98,7 @@ def with_password_file(command: Sequence[str], file: Path) -> list[str]:
     return [*command[:end], "-P", str(file), *command[end:]]
 
 
-def _leave_note(folder: Path | None, settings: config.Settings) -> None:
+def _leave_note(folder: Path | None, settings: Settings) -> None:
     """Tell the health check where to ask. Without a place for the note it asks where quire listens by default."""
     if folder is None:
         return

@@ -18,7 +18,7 @@ from quire.administration.declared_documents import ConfigurationBody, tables_of
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json
 from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
-from quire.config.settings import read_declared
+from quire.config.resolving import read_declared
 from quire.domain.errors import ConfigurationError
 from quire.operations.declaring.reading import INDEXES, read_file
 from quire.operations.declaring.writing import toml_text

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from quire.config import values
-from quire.config.settings import Settings, resolve, unknown_variables
+from quire.config.resolving import resolve, unknown_variables
+from quire.config.settings import Settings
 from quire.domain.durations import parse_duration
 from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.dropin.folder import Folder

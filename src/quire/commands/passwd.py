@@ -15,7 +15,8 @@ from quire.access.htpasswd import MAX_NAME_BYTES, entries, with_hash, without
 from quire.access.password_changes import change
 from quire.access.passwords import BCRYPT_BYTES, parse_users, read_password_file, scheme_of, verify_password
 from quire.commands.common import print_json, print_table
-from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import RUN_DEFAULTS, Settings
 from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.observe import logs
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from quire.config.settings import from_environment
+from quire.config.resolving import from_environment
 from quire.http.app.application import create_application
 from quire.http.app.reasons import install_reason_phrases
 from quire.http.app.routes import RouteTable

@@ -21,7 +21,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
 
-from quire.config.settings import Settings, check_workers
+from quire.config.resolving import check_workers
+from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, reason_of
 from quire.servers import GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import free_address

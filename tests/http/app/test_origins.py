@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS, Settings, from_environment, resolve
+from quire.config.resolving import from_environment, resolve
+from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS, Settings
 from quire.config.values import host_names
 from quire.domain.errors import ConfigurationError
 from quire.http.app.origins import AllowedHosts, is_own

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.config.settings import resolve
+from quire.config.resolving import resolve
 from quire.domain.errors import ConfigurationError
 from quire.http.simple.accel import internal_location
 from tests.asking import OPEN, publish_wheel, serve

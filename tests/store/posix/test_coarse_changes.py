@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from quire.commands.common import add_store_flags, open_store
-from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.config.resolving import resolve
+from quire.config.settings import RUN_DEFAULTS, Settings
 from quire.domain.errors import BlobMissing, ConfigurationError, Conflict
 from quire.http.app.building import build_worker
 from quire.store.contracts import Store

@@ -28,7 +28,8 @@ from quire.access import defining
 from quire.access.document import Grant
 from quire.access.grants import parse_owner
 from quire.config import values
-from quire.config.settings import DECLARED_TABLES, read_declared
+from quire.config.resolving import read_declared
+from quire.config.settings import DECLARED_TABLES
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.domain.indexes import IndexDefinition
