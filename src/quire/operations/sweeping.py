@@ -16,7 +16,7 @@ from quire.operations.publishing_sessions import Sessions
 
 
 class Sweeper:
-    """Sweeps one store. What it found in the trash it does not read again before the next file is due."""
+    """Sweeps one store. A trash is not read again before its next file is due."""
 
     def __init__(self, default: Index, *, ends_stages: bool) -> None:
         """`default`: the index of the settings; `ends_stages`: whether stages and sessions end, which are definitions:
