@@ -139,6 +139,16 @@ def test_every_module_has_a_layer() -> None:
     assert {name_of(path) for path in modules() if layer(name_of(path)) == "quire"} == {"quire"}
 
 
+def test_the_map_has_every_folder() -> None:
+    """docs/architecture.md says of each folder what is in it, and names only modules that there are."""
+    described = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
+    folders = {path.parent.relative_to(SOURCES) for path in modules()} - {Path()}
+    assert {str(folder) for folder in folders if not re.search(rf"`(\w+/)*{folder.name}/", described)} == set()
+    places = [SOURCES, SOURCES.parent.parent, *SOURCES.rglob("*")]
+    named = set(re.findall(r"`([\w/]+\.py)`", described))
+    assert {name for name in named if not any((place / name).is_file() for place in places)} == set()
+
+
 def test_the_core_does_not_know_settings() -> None:
     """Settings are read by what people start; all below gets plain values."""
     readers = {layer(name_of(path)) for path in modules() if "quire.config.settings" in imports(path)}
