@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from quire.access.authorization import ALLOWED, AccessRules, Right
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import AccessDocument, Grant, Previous, Token, stamp
+from quire.access.document import AccessDocument, Grant, Previous, Token
 from quire.access.grants import Permission
 from quire.access.principals import Principal
 from quire.domain.indexes import IndexDefinition, NewProjects
+from quire.domain.times import stamp
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 USERS, GROUPS, TOKENS = ("ann", "bob"), ("team", "ops"), ("t000000001", "t000000002")

@@ -15,8 +15,9 @@ import pytest
 
 from quire.access.credentials import find_token_text
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import AccessDocument, Previous, Token, stamp
+from quire.access.document import AccessDocument, Previous, Token
 from quire.access.tokens import TokenText, new_token
+from quire.domain.times import stamp
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PAST = stamp(NOW - timedelta(days=1))

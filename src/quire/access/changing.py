@@ -10,18 +10,7 @@ from typing import Final
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.access.document import (
-    AccessDocument,
-    Grant,
-    Previous,
-    Token,
-    decides,
-    moment,
-    scope_of,
-    stamp,
-    subject_of,
-    with_fields,
-)
+from quire.access.document import AccessDocument, Grant, Previous, Token, decides, scope_of, subject_of, with_fields
 from quire.access.grants import (
     ANY,
     Permission,
@@ -34,6 +23,7 @@ from quire.access.grants import (
 )
 from quire.access.principals import Principal
 from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.times import moment, stamp
 
 REVOKED_KEPT: Final = timedelta(days=90)
 """For this long a token that was revoked, or has expired, stays listed."""

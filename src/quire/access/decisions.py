@@ -9,13 +9,14 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
+from quire.access.document import AccessDocument, Token, decides, scope_of, scope_of_publisher, subject_of
 from quire.access.grants import ANONYMOUS, ANY, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
 from quire.access.publishing_sessions import reserves
 from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects, chain
 from quire.domain.namespaces import Namespace, deciding
 from quire.domain.publishing_sessions import OpenSession
+from quire.domain.times import moment
 
 _OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
 """The permissions that an owner of a project has on it."""

@@ -22,6 +22,7 @@ from quire.domain.indexes import IndexDefinition, PastTrash
 from quire.domain.namespaces import Namespace
 from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
 from quire.domain.publishing_sessions import OpenSession
+from quire.domain.times import moment
 from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
 from quire.publishing.publishers import Publisher
@@ -266,17 +267,6 @@ def with_fields(document: AccessDocument, **fields: object) -> AccessDocument:
     """The document with other values of these fields."""
     changed: AccessDocument = msgspec.structs.replace(document, **fields)
     return changed
-
-
-def stamp(when: datetime) -> str:
-    """A time in UTC as the document has it: RFC 3339, of whole seconds."""
-    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
-
-
-def moment(text: str) -> datetime:
-    """The time that a stored text means. Raises ValueError."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def scope_of_publisher(publisher: Publisher) -> Scope:

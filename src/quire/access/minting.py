@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from quire.access.ci_identities import CiIdentity
-from quire.access.document import AccessDocument, Token, moment, stamp, with_fields
+from quire.access.document import AccessDocument, Token, with_fields
 from quire.access.grants import ANY
 from quire.access.tokens import TokenText
 from quire.domain.errors import InvalidRequest, NotFound, QuireError
+from quire.domain.times import moment, stamp
 from quire.publishing.publishers import Publisher, mismatch, remember
 
 if TYPE_CHECKING:

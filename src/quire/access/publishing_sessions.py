@@ -9,12 +9,13 @@ from typing import Final
 import msgspec
 
 from quire.access.defining import find, with_index
-from quire.access.document import AccessDocument, stamp, with_fields
+from quire.access.document import AccessDocument, with_fields
 from quire.access.grants import SubjectKind
 from quire.domain.errors import NameReserved, QuireError, SessionConflict
 from quire.domain.indexes import IndexDefinition
 from quire.domain.names import same_version
 from quire.domain.publishing_sessions import OpenSession
+from quire.domain.times import stamp
 
 MOST_OPEN: Final = 1000
 """Open sessions of a store: each is a definition, which all workers read."""

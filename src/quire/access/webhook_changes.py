@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
-from quire.access.document import AccessDocument, stamp, with_fields
+from quire.access.document import AccessDocument, with_fields
 from quire.access.grants import parse_index, parse_projects
 from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.times import stamp
 from quire.domain.webhooks import FormerSecret, Webhook, parse_events, parse_secret, parse_url
 from quire.index.audit.entries import as_logged
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from quire.administration.trash_documents import Emptied, RemovedFile, Restored, TrashEntry
 from quire.domain.project import File
+from quire.domain.times import stamp
 from quire.operations.trash import Trashed
 
 
@@ -21,9 +21,9 @@ def trash_entry(found: Trashed) -> TrashEntry:
         version=file.version,
         size=file.size,
         sha256=file.sha256,
-        deleted=_time(found.entry.deleted),
+        deleted=stamp(found.entry.deleted),
         deleted_by=found.entry.by,
-        until=_time(found.entry.until),
+        until=stamp(found.entry.until),
         taken=is_listed and not is_same,
         published=is_same,
     )
@@ -43,7 +43,3 @@ def emptied_of(project: str, removed: Sequence[File], *, dry_run: bool) -> Empti
         bytes=sum(file.size for file in removed),
         changed=bool(removed) and not dry_run,
     )
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

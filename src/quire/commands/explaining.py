@@ -10,7 +10,6 @@ from typing import TypeVar
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.access.document import stamp
 from quire.administration.describing_policies import changes_of, policy_explanation
 from quire.administration.policy_documents import PolicyBody, PolicyExplanation, Trial
 from quire.administration.trying_policies import tried
@@ -18,6 +17,7 @@ from quire.catalog.served import ServedIndex
 from quire.commands.common import Opened
 from quire.domain.errors import NotFound
 from quire.domain.policy import with_changes
+from quire.domain.times import stamp
 from quire.http.app.building import build_worker
 from quire.http.app.worker import Worker
 

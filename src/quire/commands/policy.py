@@ -25,6 +25,7 @@ from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.domain.policy import parse_digest, parse_release
 from quire.domain.rulings import age_text
+from quire.domain.times import stamp
 
 _EFFECTS = ("block", "warn", "ignore")
 _SEVERITIES = ("low", "medium", "high", "critical")
@@ -242,4 +243,4 @@ def _until(text: str) -> str:
         found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
     else:
         found = datetime.now(UTC) + timedelta(seconds=duration(text))
-    return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return stamp(found)

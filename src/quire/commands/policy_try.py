@@ -20,7 +20,7 @@ from quire.commands.locking import read_locks
 from quire.domain.errors import ConfigurationError, reason_of
 from quire.domain.indexes import IndexDefinition, chain
 from quire.domain.names import guess_filename
-from quire.domain.policy import moment
+from quire.domain.times import moment
 from quire.observe.request_lines import RequestLine, requests_in
 
 _MOST_BYTES: Final = 1024 * 1024

@@ -21,6 +21,7 @@ from quire.commands.common import add_user_flag, count, duration, plain, print_j
 from quire.commands.progress import Meter
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.times import stamp
 from quire.process.progress import Progress
 
 
@@ -111,7 +112,7 @@ def _create(arguments: argparse.Namespace, administration: Administration) -> No
         NewIndexBody(
             name=arguments.name,
             in_front_of=arguments.in_front_of,
-            expires=None if ends is None else ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            expires=None if ends is None else stamp(ends),
         )
     )
     if arguments.json:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from quire.domain.errors import InvalidRequest
+from quire.domain.times import exact_stamp, stamp
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.IGNORECASE)
@@ -37,7 +38,7 @@ def parse_moment(text: str, now: datetime) -> str:
             "2026-11-01T12:00:00Z."
         ) from error
     if moment > now:
-        latest = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        latest = stamp(now)
         when = f"The day {text} ends in the future" if is_date else f"{text} is in the future"
         raise InvalidRequest(f"{when} (it is {latest} here); name a moment of the past.")
     return canonical(moment)
@@ -58,4 +59,4 @@ def is_before(time: str | None, moment: str) -> bool:
 
 def canonical(moment: datetime) -> str:
     """A time with its zone as `parse_moment` has it. Raises OverflowError."""
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return exact_stamp(moment)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -18,6 +17,7 @@ from quire.domain.advisories import Severity
 from quire.domain.errors import InvalidName, InvalidRequest, NotFound
 from quire.domain.names import normalize_name, same_version, version_sort_key
 from quire.domain.reserved import normalize_pattern
+from quire.domain.times import moment
 
 LONGEST_AGE: Final = 3650 * 86_400
 MOST_RULES: Final = 10_000
@@ -230,12 +230,6 @@ def loaded_policy(entry: Mapping[str, Any]) -> Policy:
         if each.until is not None:
             moment(each.until)
     return policy
-
-
-def moment(text: str) -> datetime:
-    """The time that an RFC 3339 text means, in UTC where it has no offset. Raises ValueError."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _stored(rule: Denied | Blocked | Exemption) -> dict[str, Any]:

@@ -21,8 +21,9 @@ import msgspec
 
 from quire.domain.advisories import Advisories, Advisory, Severity
 from quire.domain.names import version_sort_key
-from quire.domain.policy import Denied, Effect, Exemption, Policy, moment
+from quire.domain.policy import Denied, Effect, Exemption, Policy
 from quire.domain.reserved import Reserved
+from quire.domain.times import moment
 
 RIGHT: Final = "admin"
 """The right on the index by which a decision is lifted."""

@@ -18,6 +18,7 @@ import msgspec
 from quire.domain.changes import is_empty
 from quire.domain.errors import DamagedRecord, FileExists
 from quire.domain.project import File, Project, Status
+from quire.domain.times import exact_stamp
 
 SUFFIX: Final = "_trash"
 """The trash of the index `main` is the index `main_trash`."""
@@ -82,7 +83,7 @@ def put(
     by: str | None,
 ) -> Project:
     """The trash with these files of the project, which are about to be deleted."""
-    deletion = _Deletion(_text(deleted), _text(_later(deleted, seconds)), by)
+    deletion = _Deletion(exact_stamp(deleted), exact_stamp(_later(deleted, seconds)), by)
     note = {_FIELD: msgspec.to_builtins(deletion)}
     added = {file.filename: msgspec.structs.replace(file, unknown=file.unknown | note) for file in files}
     earlier = {name: file for name, file in (trash.files if trash is not None else {}).items() if name not in added}
@@ -180,7 +181,3 @@ def _damaged(key: str, reason: object) -> DamagedRecord:
 
 def _later(moment: datetime, seconds: float) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() + seconds, UTC)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ import msgspec
 from quire.domain.errors import InvalidRequest
 from quire.domain.publishing_sessions import is_token
 from quire.domain.reserved import matching
+from quire.domain.times import exact_stamp
 
 EVENTS: Final = (
     *("publish", "delete", "yank", "unyank", "status", "restore", "import", "amend"),
@@ -91,8 +92,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def begins(self) -> str:
         """The time of the earliest change that is reported, as the audit log has it."""
-        begin = datetime.fromisoformat(self.created) - SKEW
-        return f"{begin.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        return exact_stamp(datetime.fromisoformat(self.created) - SKEW)
 
     def secrets_at(self, now: datetime) -> tuple[str, ...]:
         """The secrets that count at a time, the current one first."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, NamedTuple
 
 from quire.domain.project import File
+from quire.domain.times import exact_stamp
 from quire.dropin.facts import Facts
 from quire.dropin.files import FileStat, Fingerprint
 from quire.dropin.listing import Candidate
@@ -64,4 +65,4 @@ def rfc3339(nanoseconds: int) -> str | None:
         moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         return None
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return exact_stamp(moment)

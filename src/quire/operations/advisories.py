@@ -19,13 +19,14 @@ from typing import BinaryIO, Final
 import structlog
 
 from quire.access import advising
-from quire.access.document import AccessDocument, stamp
+from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.advisories.packed import Packer
 from quire.advisories.reading import read_documents
 from quire.domain.advisory_sources import AdvisorySource, parse_source
 from quire.domain.errors import BlobMissing, Conflict, InvalidRequest
 from quire.domain.osv import take
+from quire.domain.times import stamp
 from quire.index.audit.entries import Origin
 from quire.process.progress import Progress
 from quire.store.contracts import Store, StoredBlob

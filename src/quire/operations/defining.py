@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from quire.access import defining
-from quire.access.document import AccessDocument, stamp, with_fields
+from quire.access.document import AccessDocument, with_fields
 from quire.access.grants import parse_owner
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
@@ -18,6 +18,7 @@ from quire.domain.errors import ChangedMeanwhile, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition, chain
 from quire.domain.namespaces import Namespace, parse_namespace
 from quire.domain.policy import Policy
+from quire.domain.times import stamp
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes

@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from quire.access import publishing_sessions as definitions
-from quire.access.document import moment, stamp
 from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as sessions
 from quire.domain.changes import Selection, present
@@ -35,6 +34,7 @@ from quire.domain.errors import (
 from quire.domain.indexes import IndexDefinition
 from quire.domain.project import File, Project
 from quire.domain.publishing_sessions import OpenSession, PublishingSession, SessionFile, Status
+from quire.domain.times import moment, stamp
 from quire.index.audit.entries import Origin
 from quire.index.index import PUBLICATION_SECONDS, Index
 from quire.index.promoting import Promoter

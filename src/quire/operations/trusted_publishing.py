@@ -11,11 +11,12 @@ import structlog
 
 from quire.access import minting
 from quire.access.ci_identities import CiIdentity
-from quire.access.document import AccessDocument, moment, stamp
+from quire.access.document import AccessDocument
 from quire.access.grants import parse_index, parse_projects
 from quire.access.minting import MintRefused
 from quire.access.records import AccessRecords
 from quire.access.tokens import TokenText, new_identity, new_token
+from quire.domain.times import moment, stamp
 from quire.index.audit.entries import Origin
 from quire.publishing.platforms import Claims, Platform, text_of
 from quire.publishing.publishers import MAX_SETTING, Publisher, facts, make_publisher

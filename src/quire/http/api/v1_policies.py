@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.document import stamp
 from quire.administration.describing_policies import changes_of, policy_entry, policy_explanation
 from quire.administration.policy_documents import PolicyBody, PolicyChange, TrialBody
 from quire.administration.trying_policies import tried
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.domain.policy import with_changes
+from quire.domain.times import stamp
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
 from quire.http.app.worker import index_of, worker_of

@@ -31,7 +31,6 @@ from quire.access.authenticator import Login
 from quire.access.authorization import ALLOWED, Right
 from quire.access.credentials import TokenLogin, find_token_text
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import moment
 from quire.access.principals import ANONYMOUS, Principal
 from quire.access.rates import NO_LIMIT
 from quire.access.tokens import TokenText
@@ -39,6 +38,7 @@ from quire.catalog.served import ServedIndex
 from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import QuireError
 from quire.domain.names import is_normalized
+from quire.domain.times import moment
 from quire.http.app.conditions import matches
 from quire.http.app.framing import problem_with
 from quire.http.app.proxies import peer_of

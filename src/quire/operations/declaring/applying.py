@@ -17,12 +17,13 @@ import msgspec
 import structlog
 
 from quire.access import changing, defining
-from quire.access.document import AccessDocument, stamp
+from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition
 from quire.domain.namespaces import Namespace, check_merged, checked_grants
 from quire.domain.policy import with_rules
+from quire.domain.times import stamp
 from quire.index.audit.entries import Origin
 from quire.operations.declaring.policies import usual_policy
 from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES, TYPES, UNDECLARED, Declared, read_file

@@ -1,0 +1,21 @@
+"""Times as documents and answers have them: RFC 3339, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def moment(text: str) -> datetime:
+    """The time that an RFC 3339 text means, in UTC where it has no offset. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def stamp(when: datetime) -> str:
+    """A time with its offset, of whole seconds. Raises OverflowError."""
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def exact_stamp(when: datetime) -> str:
+    """A time with its offset, of microseconds, as PEP 700 has them. Raises OverflowError."""
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
