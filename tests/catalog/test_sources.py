@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from quire.catalog.composing import Projects
 from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.hosted import Hosted, HostedFile
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.catalog.sources import Content, ListedFile
-from quire.catalog.views import Projects
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File, Status

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from quire.catalog.composing import Projects
 from quire.catalog.hosted import Hosted
-from quire.catalog.views import Projects
 from quire.domain.changes import Selection
 from quire.index.index import Index
 from quire.store.memory import MemoryState, MemoryStore

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.hosted import Hosted, HostedFile
-from quire.catalog.views import ProjectNames, Projects
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
 from quire.domain.project import File, Status

@@ -18,10 +18,11 @@ from html import escape
 
 import structlog
 
+from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.filtering import Filter
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, file_path
-from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
+from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import StoreError
 from quire.render.simple import Page, make_page
 

@@ -12,13 +12,14 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar, cast
 
+from quire.catalog.composing import GroupedProjects, ProjectNames, Projects
 from quire.catalog.file_count import FileCount, InThread
 from quire.catalog.file_list import FileList, FileLists
 from quire.catalog.filtering import Filter, RulesOf
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, Content, FetchedFile, FoundFile, ListedFile, at_hand
-from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView, require
+from quire.catalog.views import NamesView, Pages, ProjectView, require
 from quire.domain.errors import BlobMissing, DamagedRecord, NotFound, StoreError
 from quire.domain.names import is_normalized
 from quire.domain.namespaces import Namespaces
@@ -84,7 +85,7 @@ class ServedIndex:
         """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
         are listed after them; `behind`: groups of those behind them, and `joined`, `claims`: by group, names of
         projects that are joined by the last one, and names that belong to it also without files (see
-        `quire.catalog.views`). `rules`: None where no policy holds files back; `namespaces`: those that pages name.
+        `quire.catalog.composing`). `rules`: None where no policy holds files back; `namespaces`: those that pages name.
         `budget`: all memory but that of searches is charged to it. `tallies`: the counts of the barriers `project` and
         `projects`.
         """

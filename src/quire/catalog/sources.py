@@ -2,7 +2,7 @@
 
 Theory of operation. A source answers two questions, `names` and `project`, and says of each answer whether it is still
 true. An answer is a value of the source's own kind: the caller keeps it, asks with it again, and gets the very same
-object while nothing has changed. `quire.catalog.views` composes the answers of several sources.
+object while nothing has changed. `quire.catalog.composing` composes the answers of several sources.
 
 Most sources block for a disk or a file server, so their questions are asked in threads. A source that waits for another
 server says so (`needs_awaiting`); its questions are asked on the event loop, and its answers awaited.

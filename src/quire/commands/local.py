@@ -54,10 +54,11 @@ from quire.administration.promotion_documents import Promotion
 from quire.administration.retention_documents import RetentionPage, retention_page
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.advisories.known import AdvisoryCache
+from quire.catalog.composing import Projects
 from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.filtering import check_upload, utc_now
 from quire.catalog.hosted import Hosted, count_bytes
-from quire.catalog.views import Projects, ProjectView
+from quire.catalog.views import ProjectView
 from quire.commands.common import Opened
 from quire.commands.local_access import READERS, LocalAccess
 from quire.config.values import index_name

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
-from quire.catalog.views import ProjectNames, Projects
 from quire.config.settings import Settings
 from quire.domain.project import Status
 from quire.http.app.application import create_application

@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.hosted import Hosted
-from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
+from quire.catalog.views import NamesView, ProjectView
 from quire.domain.changes import Selection
 from quire.domain.names import parse_filename
 from quire.index.index import Index

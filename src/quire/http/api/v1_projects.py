@@ -15,9 +15,10 @@ from starlette.responses import Response
 from quire.administration import describing
 from quire.administration.describing_policies import decision_entry
 from quire.administration.documents import FileList, HeldFile, ProjectEntry, ProjectPage
+from quire.catalog.composing import Projects
 from quire.catalog.hosted import HostedProject, record_of
 from quire.catalog.served import ServedIndex
-from quire.catalog.views import Projects, ProjectView
+from quire.catalog.views import ProjectView
 from quire.domain.errors import StoreError
 from quire.domain.names import normalize_name
 from quire.http.api.managing import missing

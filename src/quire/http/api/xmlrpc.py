@@ -13,8 +13,9 @@ from defusedxml.common import DefusedXmlException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.served import ServedIndex
-from quire.catalog.views import ProjectNames, Projects, ProjectView
+from quire.catalog.views import ProjectView
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.domain.names import version_sort_key
 from quire.http.app.request_log import context_of
