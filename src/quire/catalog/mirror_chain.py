@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects, NoNames
+from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects, UpstreamSource
 from quire.catalog.views import ProjectPart, ProjectView
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import Status
@@ -78,11 +78,8 @@ class ChainedProject:
         return tuple(self._owner.files()) if self._owner is not None else ()
 
 
-class MirrorChain:
-    """A `quire.catalog.sources.Source`. It answers on the event loop."""
-
-    needs_awaiting = True
-    may_have_files = True
+class MirrorChain(UpstreamSource):
+    """A `quire.catalog.sources.Source`."""
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = tuple(links)
@@ -120,25 +117,6 @@ class MirrorChain:
                 if part.was_found:
                     break
         return ChainedProject(parts)
-
-    async def names(self, known: NoNames | None) -> NoNames:
-        return known or NoNames()
-
-    def names_unchanged(self, known: NoNames) -> bool:
-        return True
-
-    def claims(self, name: str) -> bool:
-        return False
-
-    def disclaims_inline(self, name: str) -> bool:
-        return True
-
-    def find(self, place: str) -> None:
-        """None: its files are found by their project."""
-
-    def count(self) -> int:
-        """0: they are other indexes'."""
-        return 0
 
 
 def _is_same(part: ChainedPart, other: ChainedPart) -> bool:

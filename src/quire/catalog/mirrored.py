@@ -209,11 +209,35 @@ class NoNames:
 _NO_NAMES: Final = NoNames()
 
 
-class MirroredProjects:
-    """A `quire.catalog.sources.Source`: the projects of another index. It answers on the event loop."""
+class UpstreamSource:
+    """The part of a `quire.catalog.sources.Source` that one upstream and several have alike: they list no names, and
+    answer on the event loop."""
 
     needs_awaiting = True
     may_have_files = True
+
+    async def names(self, known: NoNames | None) -> NoNames:
+        return _NO_NAMES
+
+    def names_unchanged(self, known: NoNames) -> bool:
+        return True
+
+    def claims(self, name: str) -> bool:
+        return False
+
+    def disclaims_inline(self, name: str) -> bool:
+        return True
+
+    def find(self, place: str) -> None:
+        """None: its files are found by their project."""
+
+    def count(self) -> int:
+        """0: they are of other indexes."""
+        return 0
+
+
+class MirroredProjects(UpstreamSource):
+    """A `quire.catalog.sources.Source`: the projects of another index."""
 
     def __init__(self, mirror: Mirror, files: MirroredFiles, server: OtherServer, *, validates_inline: bool) -> None:
         """`server`: the one that both ask; it is closed with them."""
@@ -234,25 +258,6 @@ class MirroredProjects:
             first = self._mirror.first_inline(name)
             return None if first is None else MirroredProject(first, self._files)
         return None if self._mirror.inline(known.mirrored) is None else known
-
-    async def names(self, known: NoNames | None) -> NoNames:
-        return _NO_NAMES
-
-    def names_unchanged(self, known: NoNames) -> bool:
-        return True
-
-    def claims(self, name: str) -> bool:
-        return False
-
-    def disclaims_inline(self, name: str) -> bool:
-        return True
-
-    def find(self, place: str) -> None:
-        """None: its files are found by their project."""
-
-    def count(self) -> int:
-        """0: they are another index's."""
-        return 0
 
     async def close(self) -> None:
         """End what is being asked and fetched."""
