@@ -39,7 +39,7 @@ FUZZ_SECONDS ?= 120
 # For `make bench`; e.g. make bench BENCH_ARGS="--only pages --corpora S,M --seconds 2"; see python -m benchmarks run --help
 BENCH_ARGS ?=
 
-# Where it is set, each server that a test starts would compile quire again, which takes as long as half of its imports.
+# Where it is set, each process of the tests that imports quire compiles it again, and pytest compiles each test again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
