@@ -158,7 +158,7 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: 
     settings = Settings(directories=(str(tmp_path),), authenticate=())
     with pytest.raises(ConfigurationError, match=r"cannot be written by this user .* or serve with --read-only"):
         run_command.prepare(settings)
-    assert run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True)).read_only
+    assert run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))[0].read_only
 
 
 def test_a_volume_that_is_mounted_read_only_is_served_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_a_volume_that_is_mounted_read_only_is_served_so(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "statvfs", lambda path: mounted)
     settings = Settings(directories=(str(tmp_path),), authenticate=())
     with capture_logs() as lines:
-        prepared = run_command.prepare(settings)
+        prepared, _ = run_command.prepare(settings)
     assert prepared.read_only
     assert [line["log_level"] for line in lines] == ["warning"]
     assert f"The directory {tmp_path} is mounted read-only; serving it so, without uploads" in lines[0]["event"]
@@ -191,7 +191,7 @@ def test_a_file_system_that_was_not_tested(
 
 def test_read_only_leaves_a_directory_as_it_is(tmp_path: Path) -> None:
     """--read-only makes no store."""
-    prepared = run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))
+    prepared, _ = run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))
     assert prepared.read_only
     assert list(tmp_path.iterdir()) == []
 

@@ -58,11 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure(settings)
     for sentence in unknown_variables(os.environ):
         _log.warning(sentence)
-    return servers.run(prepare(settings))
+    settings, grants_decide = prepare(settings)
+    return servers.run(settings, grants_decide=grants_decide)
 
 
-def prepare(settings: Settings) -> Settings:
-    """Check all files that the settings name; the same settings, read-only on a volume that is mounted so.
+def prepare(settings: Settings) -> tuple[Settings, bool]:
+    """Check all files that the settings name; the same settings, read-only on a volume that is mounted so,
+    and whether the store's grants decide.
 
     Raises ConfigurationError when a directory or file cannot be used, or not as the settings say.
     """
@@ -94,7 +96,7 @@ def prepare(settings: Settings) -> Settings:
             coarse_changes=settings.coarse_changes,
             blob_options=blob_options_of(settings),
         )
-        settings, has_tokens = _asked(settings, store)
+        settings, has_tokens, grants_decide = _asked(settings, store)
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
         # They find its warnings as well, and one of them logs these.
         logging.disable(logging.WARNING)
@@ -122,7 +124,7 @@ def prepare(settings: Settings) -> Settings:
             )
     if settings.authenticate and not (has_tokens or settings.user_headers or settings.oidc_issuer):
         _warn_of_no_logins(settings)
-    return settings
+    return settings, grants_decide
 
 
 def _warn_of_no_logins(settings: Settings) -> None:
@@ -146,9 +148,9 @@ def _warn_of_no_logins(settings: Settings) -> None:
         )
 
 
-def _asked(settings: Settings, store: Store) -> tuple[Settings, bool]:
-    """The same settings, read-only where the credentials for the bucket only allow to read it, and whether the store
-    has tokens or trusted publishers that count.
+def _asked(settings: Settings, store: Store) -> tuple[Settings, bool, bool]:
+    """The same settings, read-only where the credentials for the bucket only allow to read it, whether the store has
+    tokens or trusted publishers that count, and whether its grants decide.
 
     Asks the store what opening it did not; in a process of its own where a library would start threads.
     Raises ConfigurationError, StoreError.
@@ -158,8 +160,8 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool]:
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
-        _log_rules(rules_of_grants(store, settings))
-        return settings, has_tokens(store, settings)
+        rules = rules_of_grants(store, settings)
+        return settings, has_tokens(store, settings), _log_rules(rules, settings)
 
     def ask() -> tuple[str | None, bool, StoreReadOnly | None]:
         read_only = None
@@ -178,13 +180,14 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool]:
     if read_only is not None:
         _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
-    _log_rules(rules)
-    return settings, are_tokens
+    return settings, are_tokens, _log_rules(rules, settings)
 
 
-def _log_rules(sentence: str | None) -> None:
+def _log_rules(sentence: str | None, settings: Settings) -> bool:
+    """Log what `rules_of_grants` says; whether grants decide."""
     if sentence is not None:
         _log.info(sentence)
+    return sentence is not None and settings.rights == "store"
 
 
 def _check_directory(directory: str) -> None:

@@ -43,12 +43,16 @@ def chosen_server(settings: Settings) -> str:
     return "uvicorn" if settings.server == "auto" else settings.server
 
 
-def log_start(settings: Settings, addresses: Sequence[str], server: str, workers: int) -> None:
+def log_start(
+    settings: Settings, addresses: Sequence[str], server: str, workers: int, *, grants_decide: bool = False
+) -> None:
     """Log one line: the directory, the addresses, the server, and the users who may upload. `addresses`: as in URLs."""
     where = " and ".join(f"http://{address}{settings.server_base_url}/" for address in addresses)
     more = f" and {len(settings.directories) - 1} more" if len(settings.directories) > 1 else ""
     if settings.read_only:
         uploads = "read-only"
+    elif grants_decide:
+        uploads = "the grants say which users may upload ('quire grants')"
     elif "update" not in settings.authenticate:
         uploads = "uploads need no login"
     elif not settings.has_logins:
@@ -67,10 +71,11 @@ def host_and_port(address: Sequence[object]) -> str:
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
-def run(settings: Settings, target: str | None = None) -> int:
+def run(settings: Settings, target: str | None = None, *, grants_decide: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code, 0 after such a signal.
 
     `target` is "module:attribute" of an ASGI application (for wsgiref: WSGI); quire's own when None.
+    `grants_decide`: whether the store's grants say which users may upload, and not the settings; for the log.
     Raises ConfigurationError when the server is not installed or the address cannot be bound. Some servers leave by
     SystemExit, in the main process and in forked workers.
     """
@@ -85,6 +90,7 @@ def run(settings: Settings, target: str | None = None) -> int:
             f"The server {name} is not installed; install it beside quire, or quire with its extra [{extra}]."
         ) from error
     os.environ[SETTINGS_VARIABLE] = settings.dump()
-    serve: Callable[[Settings, str], int] = module.serve
+    serve: Callable[..., int] = module.serve
     with shared_folder():
-        return serve(settings, target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET))
+        target = target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET)
+        return serve(settings, target, grants_decide=grants_decide)

@@ -41,7 +41,7 @@ _OF_ITS_OWN_WORKERS = (
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
-def serve(settings: Settings, target: str) -> int:
+def serve(settings: Settings, target: str, *, grants_decide: bool = False) -> int:
     """See quire.servers.run. gunicorn leaves by SystemExit, in the main process and in its workers."""
     application = _Application(settings, target)
     _check_addresses(application.cfg)
@@ -49,7 +49,7 @@ def serve(settings: Settings, target: str) -> int:
     raise_descriptor_limit()
     forked_workers_obey_signals()
     addresses = [each if isinstance(each, str) else host_and_port(each) for each in application.cfg.address]
-    log_start(settings, addresses, "gunicorn", application.cfg.workers)
+    log_start(settings, addresses, "gunicorn", application.cfg.workers, grants_decide=grants_decide)
     application.run()
     return 0
 

@@ -40,7 +40,7 @@ _fork = multiprocessing.get_context("fork")
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
-def serve(settings: Settings, target: str) -> int:
+def serve(settings: Settings, target: str, *, grants_decide: bool = False) -> int:
     """See quire.servers.run."""
     raise_descriptor_limit()
     listeners = bind_each(settings.host, settings.port, settings.workers)
@@ -56,7 +56,9 @@ def serve(settings: Settings, target: str) -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
         **UVICORN_SETTINGS,
     )
-    log_start(settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers)
+    log_start(
+        settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers, grants_decide=grants_decide
+    )
     if settings.workers > 1:
         supervisor = _Supervisor(config, listeners, Drain.of(settings))
         supervisor.run()

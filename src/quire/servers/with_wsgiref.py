@@ -26,11 +26,17 @@ _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+ HTTP/1\.[
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
-def serve(settings: Settings, target: str) -> int:
+def serve(settings: Settings, target: str, *, grants_decide: bool = False) -> int:
     """See quire.servers.run. Raises ConfigurationError when the target cannot be imported."""
     listener = bind(settings.host, settings.port)
     application = load(target)
-    log_start(settings, [host_and_port(listener.getsockname())], "wsgiref (for trying out only)", 1)
+    log_start(
+        settings,
+        [host_and_port(listener.getsockname())],
+        "wsgiref (for trying out only)",
+        1,
+        grants_decide=grants_decide,
+    )
     server = _Server(listener)
     server.set_app(application)
     drain = Drain.of(settings)

@@ -223,7 +223,10 @@ def test_the_start_says_which_rules_decide(tmp_path: Path) -> None:
         assert "Access is decided" not in site.served.output()
         quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
     with serve(tmp_path, *flags) as site:
-        assert "Access is decided by the store's grants (3); -a (download, list, update)" in site.served.output()
+        output = site.served.output()
+        assert "Access is decided by the store's grants (3); -a (download, list, update)" in output
+        assert "; the grants say which users may upload ('quire grants')." in output
+        assert f"the users in {users}" not in output
 
 
 def test_a_document_of_a_newer_version_stops_a_start(tmp_path: Path) -> None:
