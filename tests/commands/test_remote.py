@@ -345,7 +345,7 @@ def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:
     assert reader.remote("ls", "acme-tools")[0] == 0
     assert "needs the right manage" in reader.remote("yank", "acme-tools", "1.2.0")[2]
     rotated = json.loads(pair.remote("token", "rotate", identity, "--grace", "0", "--json")[1])
-    assert "The token is wrong" in reader.remote("token", "list")[2]
+    assert "The token was replaced by a new one" in reader.remote("token", "list")[2]
     assert Pair(pair.site, rotated["token"]).remote("ls", "acme-tools")[0] == 0
     assert pair.remote("token", "revoke", identity)[1] == "Revoked 1 token: no further request is served by it.\n"
     code, _, err = Pair(pair.site, rotated["token"]).remote("token", "list")

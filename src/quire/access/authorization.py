@@ -32,7 +32,7 @@ class Right(StrEnum):
     MANAGE = "change or remove releases"
     INSPECT = "read the log, the owners and the trash of projects"
     """Given by the same permission as MANAGE; but a read-only server takes it."""
-    ADMIN = "administer grants, tokens and the log"
+    ADMIN = "administer indexes and stages, grants and tokens, the log and the trash"
     """Of all indexes (`quire.access.grants.ANY`) for what is one in the store, as grants and tokens."""
 
 

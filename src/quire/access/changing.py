@@ -28,6 +28,8 @@ from quire.domain.times import moment, stamp
 REVOKED_KEPT: Final = timedelta(days=90)
 """For this long a token that was revoked, or has expired, stays listed."""
 _MOST_TEXT: Final = 200
+_ENDED_LONG_AGO: Final = "1970-01-01T00:00:00Z"
+"""For no clock of any worker is it still to come."""
 _ORDER: Final = tuple(Permission)
 
 
@@ -187,7 +189,7 @@ def with_revoked(document: AccessDocument, identity: str, now: datetime) -> Acce
     token = find(document, identity)
     if token.revoked is not None:
         return document
-    revoked = msgspec.structs.replace(token, revoked=stamp(now), previous=None)
+    revoked = msgspec.structs.replace(token, revoked=stamp(now))
     return _with_an_admin(document, with_fields(document, tokens={**document.tokens, identity: revoked}))
 
 
@@ -204,7 +206,8 @@ def with_rotated(
         raise InvalidRequest(f"The token {identity} has ended; make a new one.")
     if hmac.compare_digest(token.digest, digest):
         return document
-    previous = Previous(digest=token.digest, until=_end(now, grace)) if grace > timedelta() else None
+    until = _end(now, grace) if grace > timedelta() else _ENDED_LONG_AGO
+    previous = Previous(digest=token.digest, until=until)  # also one that has ended: its holder is told
     rotated = msgspec.structs.replace(token, digest=digest, previous=previous)
     return with_fields(document, tokens={**document.tokens, identity: rotated})
 

@@ -70,7 +70,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         dest="verdict",
         help="list the grants that give nothing, and why; the exit code is 1 then, and 2 when that is not known",
     )
-    grants.add_argument("-P", "--passwords", metavar="FILE", help="with --check: the password file of the servers")
+    grants.add_argument(
+        "-P", "--passwords", metavar="FILE", help="with --check or --explain: the password file of the servers"
+    )
     grants.add_argument("project", nargs="?", metavar="PROJECT", help="with --explain: the project")
     group = subparsers.add_parser(
         "group",
@@ -183,17 +185,26 @@ def _check(arguments: argparse.Namespace, administration: Administration) -> int
 def _explain(arguments: argparse.Namespace, administration: Administration, index: str | None) -> int:
     project = None if arguments.project is None else normalize_name(arguments.project)
     found = administration.explain(arguments.explain, index, project)
+    allowed = [right for right, is_given in found.rights.items() if is_given]
+    users = users_of(arguments.passwords)
+    tokens = administration.tokens() if users is not None or not allowed else []
+    token = next((each for each in tokens if each.id == arguments.explain.removeprefix("token:")), None)
+    if token is None:
+        name = arguments.explain
+        warn_of_unknown(administration, [name if ":" in name or name == "anonymous" else f"user:{name}"], users)
     if arguments.json:
         shown = {"subject": found.subject, "index": found.index, "project": project, "rights": found.rights}
         print_json({**shown, "by": found.by})
         return 0
     place = f"the index {found.index}" if project is None else f"{project} on the index {found.index}"
-    allowed = [right for right, is_given in found.rights.items() if is_given]
     print(f"{plain(found.subject)} may {', '.join(allowed) if allowed else 'do nothing'} on {plain(place)}.")
     for right in allowed:
         if found.by.get(right):
             giving = [each if each.startswith("owner ") else f"grant {each}" for each in found.by[right]]
             print(f"{right}: by {plain(', '.join(giving))}")
+    if token is not None and token.state != "valid":
+        ended = f"was revoked at {token.revoked}" if token.revoked else f"expired at {token.expires}"
+        print(f"The token {plain(token.id)} {ended}.")
     if not found.decide:
         print("But there are no grants for people yet: the settings decide (-a, -P).")
     return 0
@@ -206,6 +217,8 @@ def _group(arguments: argparse.Namespace, administration: Administration, _: str
         raise InvalidRequest("With --remove the whole group goes; name no users, or leave --remove out.")
     users = users_of(arguments.passwords)
     changed = administration.set_group(arguments.group, arguments.users).changed
+    if arguments.remove:
+        _warn_of_grants_to(arguments.group, administration)
     warn_of_unknown(administration, [f"user:{each}" for each in arguments.users], users)
     if arguments.json:
         print_json({"group": arguments.group, "users": arguments.users, "changed": changed})
@@ -216,6 +229,18 @@ def _group(arguments: argparse.Namespace, administration: Administration, _: str
     else:
         print(f"There is no group {plain(arguments.group)} any more.")
     return 0
+
+
+def _warn_of_grants_to(group: str, administration: Administration) -> None:
+    """Name the grants to a group that is removed: they count for the next group of this name."""
+    left = [each.id for each in administration.grants().grants if each.subject == f"group:{group}"]
+    if left:
+        revoke = f"'quire revoke {' '.join(left)}'"
+        print(
+            f"quire: warning: The store still has grants to the group {plain(group)} ({', '.join(left)}): they "
+            f"count for a group of this name that is made later, or that a proxy names. {revoke} takes them back.",
+            file=sys.stderr,
+        )
 
 
 def _show_group(arguments: argparse.Namespace, administration: Administration) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -113,6 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
         body_of_rotation = RotateBody(grace=arguments.grace.total_seconds(), digest=text.digest)
         rotated = administration.rotate_token(arguments.id, body_of_rotation)
         _show(text.text, rotated.token, as_json=arguments.json)
+        if not arguments.json:
+            until = (datetime.now(UTC) + arguments.grace).strftime("%Y-%m-%dT%H:%M:%SZ")
+            old = f"counts until {until}" if arguments.grace else "does not count any more"
+            print(f"The old secret {old}.", file=sys.stderr)
     elif arguments.action == "revoke":
         administration.revoke_tokens(arguments.ids)
         if arguments.json:

@@ -273,6 +273,8 @@ def test_rights_limit_what_is_done(site: Site, root: Api) -> None:
     assert admin_of_main.get(f"{BASE}/indexes/main/log?limit=1")["entries"]
     for sender in (manager, reader, admin_of_main):
         sender.get(f"{BASE}/grants", status=403)
+        said = sender.post(f"{BASE}/indexes", {"name": "pr-1", "in_front_of": "main"}, status=403)
+        assert "may not administer indexes and stages, grants and tokens, the log and the trash" in said["detail"]
         sender.get(f"{BASE}/tokens", status=403)
         sender.post(f"{BASE}/tokens", {"rights": ["admin"]}, status=403)
         sender.post(f"{BASE}/grants", {"subject": "user:ann", "rights": ["admin"]}, status=403)

@@ -211,7 +211,10 @@ def test_a_group_gives_and_takes(tmp_path: Path) -> None:
         owned = json.loads(quire(site, "grants", "--explain", "bob", "acme-x", "--json"))
         assert (owned["rights"]["manage"], owned["by"]["manage"]) == (True, ["owner user:bob"])
         quire(site, "index", "set", "main", "--new-projects", "shared")
-        quire(site, "group", "tools", "--remove")
+        left = [each["id"] for each in listed if each["subject"] == "group:tools"]
+        said = quire(site, "group", "tools", "--remove")
+        assert f"warning: The store still has grants to the group tools ({left[0]})" in said
+        assert f"'quire revoke {left[0]}'" in said
         assert upload(site, "acme-x", basic("bob"), "2.0").status_code == 403
 
 
@@ -407,6 +410,30 @@ def test_a_token_that_expires_soon_is_warned_of(tmp_path: Path) -> None:
         assert site.served.output().count("token expires soon") == 1
 
 
+def test_the_holder_of_an_old_secret_is_told_what_became_of_it(tmp_path: Path) -> None:
+    """Replaced, or revoked with the token: the secret that was replaced as well as the last one."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+
+        def told(text: str) -> str:
+            answer = site.get("/simple/acme/", authorization=f"Bearer {text}")
+            assert answer.status_code == 401
+            return answer.text
+
+        identity, old = create(site, "--right", "read")
+        before = datetime.now(UTC).replace(microsecond=0)
+        said = quire(site, "token", "rotate", identity, "--grace", "1h")
+        (until,) = re.findall(r"The old secret counts until (\S+)\.$", said, re.M)
+        assert before + timedelta(hours=1) <= datetime.fromisoformat(until) <= datetime.now(UTC) + timedelta(hours=1)
+        assert page(site, f"Bearer {old}") == 404
+        quire(site, "token", "revoke", identity)
+        assert "was revoked" in told(old)
+        identity, old = create(site, "--right", "read")
+        assert "The old secret does not count any more." in quire(site, "token", "rotate", identity, "--grace", "0")
+        assert "was replaced by a new one" in told(old)
+        quire(site, "token", "revoke", identity)
+        assert "was revoked" in told(old)
+
+
 def test_rights_are_explained_by_the_id_of_a_token(tmp_path: Path) -> None:
     """As lists show it; one that has expired may do nothing, and an unknown one is an error."""
     with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
@@ -419,7 +446,18 @@ def test_rights_are_explained_by_the_id_of_a_token(tmp_path: Path) -> None:
             return msgspec.structs.replace(document, tokens={**document.tokens, identity: changed})
 
         records.change(end, "test", {}, Origin())
-        assert "may do nothing" in quire(site, "grants", "--explain", identity, "acme")
+        said = quire(site, "grants", "--explain", identity, "acme")
+        assert "may do nothing" in said
+        assert f"The token {identity} expired at 2026-01-01T00:00:00Z." in said
+        revoked, _ = create(site, "--right", "upload")
+        quire(site, "token", "revoke", revoked)
+        said = quire(site, "grants", "--explain", f"token:{revoked}", "acme")
+        assert re.search(rf"may do nothing on acme .*\n.*The token {revoked} was revoked at 20\d\d-", said), said
+        users = str(tmp_path / "users")
+        password_file(tmp_path, **SECRETS)
+        assert "has no user amm." in quire(site, "grants", "--explain", "amm", "-P", users)
+        for known in ("ann", "user:ann", "anonymous", revoked):
+            assert "warning" not in quire(site, "grants", "--explain", known, "-P", users)
         assert "There is no token 'absent'" in quire(site, "grants", "--explain", "token:absent", code=1)
 
 
