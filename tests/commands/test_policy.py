@@ -57,6 +57,58 @@ def test_a_rule_is_set_explained_and_ended(root: Path, capsys: pytest.CaptureFix
     assert json.loads(quire(capsys, root, "show", "--json"))["min_age"] == 0
 
 
+def test_an_exemption_from_a_blocked_digest_has_no_effect_and_says_so(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files are named; so is the command that lists digests where a release is named in place of one."""
+    assert "'quire show PROJECT VERSION --json' has those" in quire(capsys, root, "block", "acme==1.0", code=1)
+    (file,) = json.loads(quire(capsys, root, "explain", "acme==1.0", "--json"))["files"]
+    quire(capsys, root, "block", file["sha256"])
+    said = quire(capsys, root, "exempt", "acme==1.0")
+    assert f"warning: {WHEEL} is held back all the same" in said
+    assert f"'quire policy block {file['sha256']} --remove' does." in said
+    for release in ("other==2.0", "nothing==1.0"):
+        assert "warning" not in quire(capsys, root, "exempt", release)
+
+
+def test_a_claim_that_ends_names_what_stays_without_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Projects that the index has; the name of a project is its own with a claim or without."""
+
+    def claim(*words: str) -> str:
+        assert cli.main(["claim", *words, "-d", str(root)]) == 0
+        return capsys.readouterr().out
+
+    assert "stay" not in claim("six", "ac*", "rich*")
+    assert claim("--remove", "six", "Ac*").endswith("These stay with the index main, since it has them: acme.\n")
+    assert "stay" not in claim("--remove", "rich*")
+
+
+def test_the_first_refusal_of_a_deletion_is_the_one_that_no_flag_lifts(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The index at the root cannot be deleted; one behind another is named before its files are."""
+
+    def delete(name: str, *flags: str) -> str:
+        assert cli.main(["index", "delete", name, *flags, "-d", str(root)]) == 1
+        return capsys.readouterr().err
+
+    quire_index(capsys, root, "create", "back")
+    quire_index(capsys, root, "create", "front", "--behind", "main,back")
+    assert "which cannot be deleted" in delete("main")
+    assert "which cannot be deleted" in delete("main", "--yes")
+    Index(PosixStore.open(root), "back").publish([staged_wheel(PosixStore.open(root), "mine", "1.0")])
+    assert "is behind front" in delete("back")
+    quire_index(capsys, root, "set", "front", "--behind", "none")
+    assert "has files of 1 project" in delete("back")
+
+
+@pytest.mark.parametrize("flags", [(), ("--url", "http://127.0.0.1:9/")])
+def test_a_snippet_is_of_a_server(root: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]) -> None:
+    """With a store, the sentence says to leave that out, with --url or without."""
+    assert cli.main(["config-snippet", "main", "--for", "uv", "-d", str(root), *flags]) != 0
+    assert "leave -d out, and name with --url" in capsys.readouterr().err
+
+
 def test_a_change_is_tried_on_locks_and_logs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change, lock, log = root.parent / "change.toml", root.parent / "requirements.txt", root.parent / "quire.log"
     change.write_text('deny = ["acme"]\nreason = "try"\n')

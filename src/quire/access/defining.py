@@ -167,14 +167,14 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
     which are canceled with it. Raises NotFound, and InvalidRequest for the default one, for one that is behind another,
     and for one with a stage of its own."""
     find(document, name, default)
+    if name == default:
+        raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
     fronts = [each for each, definition in document.indexes.items() if name in definition.behind]
     if fronts:
         raise InvalidRequest(
             f"The index {name} is behind {', '.join(sorted(fronts))}, which would lose its projects; take it away "
             "there first, with 'quire index set --behind'."
         )
-    if name == default:
-        raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
     in_front = {each: definition for each, definition in document.indexes.items() if definition.in_front_of == name}
     stages = [each for each, definition in in_front.items() if definition.session is None]
     if stages:

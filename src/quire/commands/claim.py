@@ -6,12 +6,17 @@ JSON: {"index": str, "claims": [str], "changed": bool}.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
+from quire.administration.contract import Administration
 from quire.administration.documents import IndexBody
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, plain, print_json
 from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.reserved import Reserved, normalize_pattern
+
+_MOST_SHOWN = 20
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -51,4 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
         names, verb = plain(", ".join(arguments.names)), "does not keep" if arguments.remove else "keeps"
         again = "" if changed else ", as before"
         print(f"The index {name} {verb} {names} for itself{again}.")
+        if arguments.remove:
+            _say_what_stays(name, arguments.names, administration)
     return 0
+
+
+def _say_what_stays(index: str, patterns: Sequence[str], administration: Administration) -> None:
+    """Projects that the index has belong to it without a claim as well."""
+    removed = Reserved(map(normalize_pattern, patterns))
+    stay = [each.name for each in administration.projects().projects if each.name in removed]
+    if stay:
+        shown = ", ".join(stay[:_MOST_SHOWN]) + (f" and {len(stay) - _MOST_SHOWN} more" * (len(stay) > _MOST_SHOWN))
+        print(f"These stay with the index {index}, since it has them: {plain(shown)}.")

@@ -43,6 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it. Raises ConfigurationError, InvalidRequest, NotFound, UpstreamError."""
+    if arguments.directory:
+        raise ConfigurationError(
+            "A server is asked, which knows what its clients may do; leave -d out, and name with --url (or QUIRE_URL) "
+            "the address that developers use."
+        )
     url = url_of(arguments)
     if url is None:
         raise ConfigurationError("Name the address that developers use with --url (or QUIRE_URL).")

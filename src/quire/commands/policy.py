@@ -10,7 +10,10 @@ JSON of show: the policy, with the fields of `GET /-/api/v1/indexes/NAME/policy`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
+import sys
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +24,7 @@ from quire.administration.policy_documents import ExplainedFile, PolicyBody, Pol
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.commands.policy_try import add_try, try_change
-from quire.domain.errors import InvalidRequest
+from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.names import normalize_name
 from quire.domain.policy import parse_digest, parse_release
 from quire.domain.rulings import age_text
@@ -181,6 +184,21 @@ def _change(arguments: argparse.Namespace, administration: Administration) -> No
         print(f"Nothing to do: the policy of {plain(done.policy.index)} says so already.")
     else:
         print(f"Changed the policy of {plain(done.policy.index)}; it counts for the next request on every server.")
+    if arguments.action == "exempt" and not arguments.remove and done.policy.blocked:
+        _warn_of_blocked(arguments.entries, {each.sha256 for each in done.policy.blocked}, administration)
+
+
+def _warn_of_blocked(releases: Sequence[str], blocked: Collection[str], administration: Administration) -> None:
+    """Name the files that an exemption lets through no more than before: it is not from the rules of digests."""
+    for project, version in map(parse_release, releases):
+        with contextlib.suppress(NotFound):
+            files = administration.explain_policy(project, version).files
+            for each in (file for file in files if file.sha256 in blocked and not file.offered):
+                print(
+                    f"quire: warning: {plain(each.filename)} is held back all the same: its digest is blocked, which "
+                    f"no exemption lifts; 'quire policy block {each.sha256} --remove' does.",
+                    file=sys.stderr,
+                )
 
 
 def _body(arguments: argparse.Namespace) -> PolicyBody:

@@ -314,7 +314,10 @@ def parse_digest(text: str) -> str:
     """A SHA-256 in lower case, of one that may have `sha256:` before it. Raises InvalidRequest."""
     digest = text.strip().lower().removeprefix("sha256:")
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise InvalidRequest(f"{text[:_MOST_TEXT]!r} is no SHA-256; it has 64 hexadecimal digits.")
+        raise InvalidRequest(
+            f"{text[:_MOST_TEXT]!r} is no SHA-256; it has 64 hexadecimal digits. "
+            "'quire show PROJECT VERSION --json' has those of files."
+        )
     return digest
 
 

@@ -132,7 +132,6 @@ def delete_index(
     files = [*had]
 
     def check_no_files(document: AccessDocument) -> None:
-        defining.find(document, index.name, default)
         if there := projects_with_files(access.store, index.name):
             raise InvalidRequest(
                 f"The index {index.name} has files of {len(there)} project{'s' * (len(there) > 1)}, such as "
@@ -150,9 +149,10 @@ def delete_index(
             raise NotFound(f"The index {index.name} is another one by now.")
         if still is None and files and index.name != default and index.name not in document.indexes:
             return document  # an earlier deletion was interrupted
+        after = defining.without_index(document, index.name, default)  # first what no --yes lifts
         if not with_files:
             check_no_files(document)
-        return defining.without_index(document, index.name, default)
+        return after
 
     before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
     if before is not after:
