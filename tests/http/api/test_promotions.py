@@ -19,6 +19,7 @@ import pytest
 from quire import cli
 from quire.access.document import AccessDocument, with_fields
 from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import IndexDefinition
@@ -279,6 +280,41 @@ def test_the_rights_of_both_indexes_are_needed(tmp_path: Path) -> None:
         assert "takes no uploads" in (await promote(client, "pr-1", 403))["detail"]
         await take_uploads(True)
         assert len((await promote(client, "pr-1"))["projects"]) == 1
+
+    serve(tmp_path, scenario)
+
+
+def test_a_dry_run_names_every_project_without_the_right(tmp_path: Path) -> None:
+    """In both indexes; to a sender that may list the stage. The promotion names the first one."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await asyncio.to_thread(stage, store, "pr-1")
+        for name in ("alpha", "beta", "gamma"):
+            await upload(client, "/pr-1/", name, "1.0")
+        access = AccessRecords(store)
+        await asyncio.to_thread(granting.begin, access, "boss", ["download", "list", "update"], ORIGIN)
+        (open_to_all,) = [
+            each for each, grant in access.read().state.document.grants.items() if "upload" in grant.permissions
+        ]
+        await asyncio.to_thread(granting.take_back, access, [open_to_all], ORIGIN)
+
+        async def sender(*rights: str) -> None:
+            text = new_token(new_identity())
+            make = partial(granting.create_token, identity=text.identity, digest=text.digest, user=None, note=None)
+            await asyncio.to_thread(make, access, rights, "*", ["beta"], lifetime=None, origin=ORIGIN)
+            client.headers["authorization"] = f"Bearer {text.text}"
+
+        await sender("upload")
+        assert "alpha" in (await promote(client, "pr-1", 403, dry_run=True))["detail"]
+        await sender("read", "upload")
+        planned = (await promote(client, "pr-1", dry_run=True))["projects"]
+        assert {each["project"]: each["files"] for each in planned} == {
+            "alpha": [], "beta": [wheel_name("beta", "1.0")], "gamma": []
+        }  # fmt: skip
+        for each in (planned[0], planned[2]):
+            assert f"the right upload on {each['project']} on the index pr-1" in each["problem"]
+        assert "alpha" in (await promote(client, "pr-1", 403))["detail"]
+        assert Index(store, "pr-1").names() == ("alpha", "beta", "gamma")
 
     serve(tmp_path, scenario)
 

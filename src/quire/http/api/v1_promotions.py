@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import Right
+from quire.access.authorization import ALLOWED, Right
 from quire.administration.describing_promotions import promotion_of
 from quire.administration.promotion_documents import PromotionBody
 from quire.catalog.served import ServedIndex
-from quire.domain.errors import NotFound
+from quire.domain.errors import NamespaceReserved, NotFound
 from quire.domain.quotas import Quotas
 from quire.http.api.messages import answered, received
+from quire.http.app.access import Permit
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
@@ -63,17 +65,33 @@ async def promote(request: Request) -> Response:
     if target.read_only:
         raise HttpError(403, "The server is read-only; nothing was promoted.")
     projects = await worker.for_large_page(promoting.projects_of, stage.hosted)
-    for project, found in projects.items():
-        permit = await access.check_change(request, Right.UPLOAD, stage.name, project)
-        if permit.guard is not None:
-            permit.guard(found)
+    refused: dict[str, str] = {}
+
+    async def permitted(index: str, project: str) -> Permit | None:
+        """None for a project that the sender may not upload to, in a dry run that names all of them."""
+        try:
+            permit = await access.check_change(request, Right.UPLOAD, index, project)
+            if permit.guard is not None and index == stage.name:
+                permit.guard(projects[project])
+            if index == target.name:
+                await _check_claim(worker, stage, target, project)
+                await check_name(target, project)
+        except (HttpError, NamespaceReserved) as error:
+            is_forbidden = not isinstance(error, HttpError) or error.status == HTTPStatus.FORBIDDEN
+            may_list = access.rules.authorize(context.principal, Right.LIST, stage.name, None, state) is ALLOWED
+            if not (body.dry_run and is_forbidden and may_list):
+                raise
+            refused.setdefault(project, str(error))
+            return None
+        return permit
+
+    for project in projects:
+        await permitted(stage.name, project)
     await access.authorize(request, Right.UPDATE, name)
     permissions = {}
     for project in projects:
-        permit = await access.check_change(request, Right.UPLOAD, name, project)
-        await _check_claim(worker, stage, target, project)
-        await check_name(target, project)
-        permissions[project] = Permission(permit.guard, permit.owner)
+        if (permit := await permitted(target.name, project)) is not None:
+            permissions[project] = Permission(permit.guard, permit.owner)
     definition = state.definition(name)
     if not definition.uploads:
         raise HttpError(403, f"The index {name} takes no uploads.")
@@ -87,7 +105,10 @@ async def promote(request: Request) -> Response:
 
     def work() -> list[Promoted]:
         into = promotion_target(target, quotas, permissions, overwrite=overwrite)
-        return promoting.promote(stage.hosted, projects, into, dry_run=body.dry_run, origin=origin)
+        allowed = {project: found for project, found in projects.items() if project not in refused}
+        done = promoting.promote(stage.hosted, allowed, into, dry_run=body.dry_run, origin=origin)
+        done += [Promoted(project, (), (), problem) for project, problem in refused.items()]
+        return sorted(done, key=lambda each: each.project) if refused else done
 
     promoted = await worker.for_large_upload(work)
     return answered(promotion_of(stage.name, name, promoted, dry_run=body.dry_run))
