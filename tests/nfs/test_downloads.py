@@ -28,3 +28,11 @@ def test_a_download_that_cannot_be_completed_is_broken_off(machine: Recorded) ->
 def test_the_event_loop_sends_no_file_of_a_network(machine: Recorded) -> None:
     """Whatever the client remembers of it: the sender may have to ask a server that does not answer."""
     assert machine.run("in_memory") == {"client": False, "server": True}
+
+
+@pytest.mark.parametrize("file_system", ["ext4", "xfs"])
+def test_a_large_mirrored_file_is_fetched_by_workers_on_both_clients_at_once(machine: Recorded) -> None:
+    """Each client of theirs has the first bytes before the upstream sends the last, and in the end the whole file."""
+    report = machine.run("cold_files", rounds=3, size=30_000_000)
+    assert report["problems"] == []
+    assert report["most_asked"] == 2
