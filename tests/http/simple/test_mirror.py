@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,25 @@ def test_a_mirrored_file_is_no_drop_in(site: Site, tmp_path: Path) -> None:
         assert told.returncode == 0, told.stderr
         assert "mirrored" in told.stdout
         assert "drop-in" not in told.stdout
+
+
+def test_lines_of_the_log_name_the_project_of_a_mirrored_file(tmp_path: Path, upstream: FakeIndex) -> None:
+    """Not the folder of the upstream: when it is fetched, in an answer of the fast path, and of its metadata; and so
+    for a drop-in. The log tells the downloads of it by its digest."""
+    folder = tmp_path / "packages"
+    dropped = folder / "packages" / "sub" / wheel_name("near", "1.0")
+    dropped.parent.mkdir(parents=True)
+    dropped.write_bytes(make_wheel("near", "1.0"))
+    lines = tmp_path / "requests.log"
+    with mirror(folder, upstream, "-v", "--log-file", lines) as site:
+        site.get("/simple/far/")
+        for path in (PLACE, PLACE, PLACE, f"{PLACE}.metadata", f"sub/{dropped.name}"):
+            assert site.get(f"/packages/{path}").status_code == 200
+        until(lambda: lines.read_text().count("path=/packages/") >= 5)
+    found = [line for line in lines.read_text().splitlines() if "path=/packages/" in line]
+    assert [re.findall(r"project=(\S*)", line) for line in found] == [["far"]] * 4 + [["near"]]
+    told = run_quire("log", "far", "--downloads", DIGEST, "--from", lines, "-d", site.root, cwd=tmp_path)
+    assert told.stdout.count(NAME) == 3, told.stdout + told.stderr
 
 
 def test_a_project_that_the_upstream_lacks_is_missing(site: Site, upstream: FakeIndex) -> None:

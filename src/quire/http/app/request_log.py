@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quire.access.decisions import AccessState
 from quire.access.principals import ANONYMOUS, Principal
 from quire.config.settings import Settings
-from quire.domain.names import is_normalized
+from quire.domain.names import guess_filename, is_normalized
 from quire.http.app.access_lines import AccessFields, AccessLines, Parts, access_lines
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.routes import RouteTable, path_within
@@ -48,6 +48,8 @@ EXPIRES_HEADER = b"quire-token-expires"
 """In answers to a token that expires soon: when, in UTC (RFC 3339)."""
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
+_OWN_PLACE = re.compile(r"[0-9a-f]{64}/[^/]+")
+"""The place of a file whose address begins with its project, behind that."""
 _KINDS = frozenset({"simple", "packages"})
 """The first words of addresses of the fast path, behind the name of an index if there is one."""
 
@@ -436,6 +438,10 @@ def _project_in(path: str, index: str) -> str:
     if path.startswith("/@"):  # a moment of the past
         path = path[path.find("/", 1) :]
     parts = path.split("/", 3)
+    if len(parts) > 3 and parts[1] == "packages" and not _OWN_PLACE.match(parts[3]):
+        filename = parts[3].rpartition("/")[2].removesuffix(".metadata").removesuffix(".asc")
+        guessed = guess_filename(filename)  # of a mirrored file, or a drop-in, which lie in folders of any name
+        return "" if guessed is None else guessed.project
     if len(parts) > 2 and parts[1] in {"simple", "packages", "pypi"} and is_normalized(parts[2]):
         return parts[2]
     return ""
