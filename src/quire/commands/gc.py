@@ -63,7 +63,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--mirror-size",
         type=size,
         metavar="SIZE",
-        help="keep at most so many bytes of files of upstreams, like 50G (default: as the setting says)",
+        help="remove files of upstreams, once, until all that is kept of them has at most so many bytes, like 50G: "
+        "files, large pages, and metadata that was made here (default: as the setting says)",
     )
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what would be removed")
     add_store_flags(parser)
@@ -137,12 +138,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _evict(opened: Opened, bound: int | None, *, dry_run: bool) -> Evicted | None:
     """Remove files of mirrored indexes; None without a bound, and where no index is asked for them again."""
+    is_of_servers = bound is None
     bound = opened.settings.mirror_size if bound is None else bound
     if bound is None or opened.settings.upstream_offline:
         return None
     from quire.upstream.evicting import evict  # noqa: PLC0415 - most stores have no mirror
 
-    return evict(opened.store, bound, datetime.now(UTC), dry_run=dry_run)
+    return evict(opened.store, bound, datetime.now(UTC), dry_run=dry_run, is_of_servers=is_of_servers)
 
 
 def _described(evicted: Evicted | None) -> dict[str, int | None] | None:

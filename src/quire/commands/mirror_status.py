@@ -1,9 +1,10 @@
 """`quire mirror status`: how much is kept of other indexes.
 
-JSON: {"store": directory or URL, "files": int, "bytes": int, "pages": int, "page_bytes": int (of large pages), "bound":
-int or null (bytes), "oldest_use": time or null (the last use of the file that was not used longest; null also where no
-use is recorded), "unused": int (files of which no use is recorded), "upstreams": [the first four of each, with "name":
-str and "url": str or null]}.
+JSON: {"store": directory or URL, "files": int, "bytes": int, "pages": int, "page_bytes": int (of large pages, and of
+metadata that was made here), "bound": int or null (the most that servers keep of "bytes" and "page_bytes" together),
+"oldest_use": time or null (the last use of the file that was not used longest; null also where no use is recorded),
+"unused": int (files of which no use is recorded), "upstreams": [the first four of each, with "name": str and "url": str
+or null]}.
 """
 
 from __future__ import annotations
@@ -60,8 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    of_bound = "" if bound is None else f" of {in_words(bound)} ({percent(total.bytes, bound)}%)"
-    print(f"{count(total.files, 'file')}, {in_words(total.bytes)}{of_bound}; {count(total.pages, 'page')}.")
+    of_pages = f", {in_words(total.page_bytes)} with metadata that was made here" if total.page_bytes else ""
+    print(f"{count(total.files, 'file')}, {in_words(total.bytes)}; {count(total.pages, 'page')}{of_pages}.")
+    if bound is not None:
+        both = total.bytes + total.page_bytes
+        print(
+            f"Together they have {in_words(both)} of {in_words(bound)} ({percent(both, bound)}%), the servers' bound."
+        )
     if oldest is not None:
         print(f"The file that was not used longest was used at {oldest}.")
     if unused:

@@ -363,6 +363,6 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--mirror-size",
         metavar="SIZE",
-        help="keep at most so many bytes of files of upstreams, e.g. 50G; those that were not used longest are removed "
-        "first (default: no bound)",
+        help="keep at most so many bytes of upstreams, e.g. 50G: files, large pages, and metadata that was made here; "
+        "files that were not used longest are removed first (default: no bound)",
     )

@@ -45,7 +45,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     bytes: int
     bound: int | None = None
-    """Bytes; None without one."""
+    """Bytes, of the servers; None without one."""
 
 
 @dataclass(slots=True)
@@ -72,10 +72,13 @@ class Evicted:
         return self.kept.bytes + self.kept.page_bytes - self.bytes
 
 
-def evict(store: Store, bound: int | None, now: datetime, *, dry_run: bool = False) -> Evicted:
+def evict(
+    store: Store, bound: int | None, now: datetime, *, dry_run: bool = False, is_of_servers: bool = True
+) -> Evicted:
     """Remove files of other indexes until all that is kept of them has at most `bound` bytes; None: only count.
 
-    Blocks, for as long as a walk through all of it takes. Raises StoreError.
+    `is_of_servers`: whether servers keep to this bound, too; else the record keeps the one that it has. Blocks, for
+    as long as a walk through all of it takes. Raises StoreError.
     """
     kept = Kept()
     for each in kept_files(store.blobs).values():
@@ -87,6 +90,8 @@ def evict(store: Store, bound: int | None, now: datetime, *, dry_run: bool = Fal
     gone = {blob.key for blob in done.removed}
     done.oldest = next((used for used, blob in ordered if blob.key not in gone), None)
     if not dry_run and store.writable:
+        if not is_of_servers:
+            bound = None if (last := counted(store)) is None else last.bound
         _record(store, Counted(at=now, files=kept.files - len(gone), bytes=done.left, bound=bound))
     return done
 
