@@ -339,3 +339,17 @@ def test_serves_an_index(server: str, tmp_path: Path) -> None:
         assert served.stop() == 0
     assert "Traceback" not in served.output()
     assert f"with {server}" in (tmp_path / "quire.log").read_text() or server == "gunicorn"
+
+
+def test_a_server_that_is_offline_sends_no_client_elsewhere(tmp_path: Path) -> None:
+    """Also one without an upstream; unless a fallback is named. The log says which."""
+    folder = str(tmp_path)
+    with capture_logs() as lines:
+        assert run_command.prepare(_settings("serve", "--upstream-offline", folder))[0].fallback_url is None
+    said = [line["event"] for line in lines]
+    assert "No upstream is asked, and no client is sent to another index (--upstream-offline)." in said
+    url = "https://index.example/simple/"
+    with capture_logs() as lines:
+        named, _ = run_command.prepare(_settings("serve", "--upstream-offline", "--fallback-url", url, folder))
+    assert named.fallback_url == url
+    assert any(line["event"].endswith(f"clients are sent for other projects to {url}.") for line in lines)

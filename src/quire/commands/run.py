@@ -21,6 +21,8 @@ from quire.observe import logs
 if TYPE_CHECKING:
     from quire.store.contracts import Store
 
+_OFFLINE = "No upstream is asked, and no client is sent to another index (--upstream-offline)."
+_OFFLINE_BUT = "No upstream is asked (--upstream-offline), but clients are sent for other projects to"
 _log = structlog.stdlib.get_logger("quire.run")
 
 _MORE = """\
@@ -122,6 +124,8 @@ def prepare(settings: Settings) -> tuple[Settings, bool]:
                 f"The directory {directory} is on a file system ({kind}) on which servers may not see each other's "
                 f"changes; 'quire doctor {directory}' checks that."
             )
+    if settings.upstream_offline:
+        _log.info(_OFFLINE if settings.fallback_url is None else f"{_OFFLINE_BUT} {settings.fallback_url}.")
     if settings.authenticate and not (has_tokens or settings.user_headers or settings.oidc_issuer):
         _warn_of_no_logins(settings)
     return settings, grants_decide

@@ -337,7 +337,8 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
         "--upstream-offline",
         action="store_const",
         const=True,
-        help="ask no upstream: serve what is kept of them, and nothing else",
+        help="ask no upstream: serve what is kept of them, and nothing else; no client is sent to another index "
+        "(but to that of --fallback-url)",
     )
     add(
         "--upstream-netrc",

@@ -267,7 +267,8 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             "send the files of a directory (--accel-redirect)."
         )
     disabled = given.get("disable_fallback", False) or "upstream" in given
-    fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
+    default = None if given.get("upstream_offline") else DEFAULT_FALLBACK_URL
+    fields["fallback_url"] = None if disabled else given.get("fallback_url", default)
     return Settings(**fields)
 
 
