@@ -282,8 +282,8 @@ class _NotPublic(UpstreamError):
         super().__init__(
             f"The server {host[:200]} has a link-local address, which is never asked."
             if is_trusted
-            else f"The server {host[:200]} has an address that is not public; name it in --upstream-hosts if its files "
-            "are meant to be fetched."
+            else f"The server {host[:200]} has an address that is not public; if its files are meant to be fetched, "
+            "the operator finds its name in the log, for --upstream-hosts."
         )
 
 

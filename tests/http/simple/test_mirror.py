@@ -187,6 +187,7 @@ def test_bytes_with_another_digest_never_arrive_whole(site: Site, upstream: Fake
         (Answer(b"gone wild", JSON), 502, "no page of the Simple API"),
         (Answer(status=403), 502, "give a login"),
         (Answer(status=302, headers={"Location": "http://169.254.169.254/simple/x/"}), 502, "not public"),
+        (Answer(status=302, headers={"Location": "http://10.0.0.1/x/"}), 502, "its name in the log, for --"),
     ],
 )
 def test_an_answer_that_is_no_page_is_an_error_with_a_sentence(
