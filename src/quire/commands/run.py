@@ -159,24 +159,26 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool, bool]:
     Asks the store what opening it did not; in a process of its own where a library would start threads.
     Raises ConfigurationError, StoreError.
     """
-    from quire.operations.opening import has_tokens, rules_of_grants  # noqa: PLC0415 - as in `prepare`
+    from quire.operations.opening import has_tokens, rules_of_grants, unnamed_mirrors  # noqa: PLC0415 - as in `prepare`
     from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
+        _warn_of_mirrors(unnamed_mirrors(store, settings))
         rules = rules_of_grants(store, settings)
         return settings, has_tokens(store, settings), _log_rules(rules, settings)
 
-    def ask() -> tuple[str | None, bool, StoreReadOnly | None]:
+    def ask() -> tuple[str | None, str | None, bool, StoreReadOnly | None]:
         read_only = None
         try:
             store.probe()
         except StoreReadOnly as error:
             read_only = error
-        return rules_of_grants(store, settings), has_tokens(store, settings), read_only
+        mirrors = unnamed_mirrors(store, settings)
+        return rules_of_grants(store, settings), mirrors, has_tokens(store, settings), read_only
 
     try:
-        rules, are_tokens, read_only = run_apart(ask)  # in one process, as each one pays for its connections
+        rules, mirrors, are_tokens, read_only = run_apart(ask)  # in one process, as each one pays for its connections
     except UnknownLayout:
         raise
     except StoreError as error:
@@ -184,7 +186,13 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool, bool]:
     if read_only is not None:
         _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
+    _warn_of_mirrors(mirrors)
     return settings, are_tokens, _log_rules(rules, settings)
+
+
+def _warn_of_mirrors(sentence: str | None) -> None:
+    if sentence is not None:
+        _log.warning(sentence)
 
 
 def _log_rules(sentence: str | None, settings: Settings) -> bool:

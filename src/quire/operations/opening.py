@@ -12,6 +12,7 @@ from quire.access.records import AccessRecords
 from quire.access.settings_alone import obstacle
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, QuireError
+from quire.domain.upstreams import without_login
 from quire.dropin.folder import Folder
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
@@ -97,6 +98,30 @@ def rules_of_grants(store: Store, settings: Settings) -> str | None:
         return None
     actions = ", ".join(settings.authenticate) or "."
     return f"Access is decided by the store's grants ({len(state.document.grants)}); -a ({actions}) does not count."
+
+
+def unnamed_mirrors(store: Store, settings: Settings) -> str | None:
+    """A sentence about the upstreams of which the store keeps pages although no setting and no index names them; None
+    without any, and for a server without `--upstream` and `--upstream-offline`. Raises StoreError."""
+    if settings.upstream is None and not settings.upstream_offline:
+        return None
+    from quire.upstream.kept import upstreams  # noqa: PLC0415 - most stores have no mirror
+
+    kept = upstreams(store.records)
+    if not kept:
+        return None
+    from quire.catalog.mirroring import mirror_name  # noqa: PLC0415 - with the client of other indexes
+
+    urls = [] if settings.upstream is None else [without_login(settings.upstream)]
+    for definition in AccessRecords(store).read().state.document.indexes.values():
+        urls += [upstream.url for upstream in definition.upstreams]
+    unnamed = sorted({*kept} - {mirror_name(url) for url in urls})
+    if not unnamed:
+        return None
+    return (
+        f"The store keeps pages of {', '.join(unnamed)}, which no setting names, so they are not served: --upstream "
+        "names an upstream by exactly the URL that its pages were fetched from, like https://index.example/simple/."
+    )
 
 
 def has_tokens(store: Store, settings: Settings) -> bool:

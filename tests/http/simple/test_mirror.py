@@ -252,9 +252,15 @@ def test_a_server_that_is_offline_serves_what_is_kept(tmp_path: Path) -> None:
             assert missing.text == (
                 f"The file {later} is not here, and this server asks no other index (--upstream-offline).\n"
             )
-            assert alone.get("/simple/unknown/").status_code == 404
+            unknown = alone.get("/simple/unknown/")
+            assert unknown.status_code == 404
+            assert "is not here, and this server asks no other index (--upstream-offline)." in unknown.text
+            assert "which no setting names" not in alone.served.output()
             publish_wheel(alone, "own", "1.0")
             assert len(upstream.paths) == before
+        for flag in ("--upstream-offline", "--server-base-url=/other"):
+            with serve(tmp_path, *OPEN, "--upstream", upstream.base, *[flag], NO_PROXY="*") as wrong:
+                assert re.search(r"keeps pages of 127-0-0-1-[0-9a-f-]+, which no setting names", wrong.served.output())
 
 
 @pytest.mark.on_disk("commands on the store")

@@ -147,6 +147,8 @@ def normalized(name: str) -> str:
 def _fallback_redirect(request: Request, index: ServedIndex, name: str) -> Response:
     """The fallback, as pypiserver names it: send the client to the public index for a project that is not here."""
     fallback = index.policy.fallback_url
+    if fallback is None and worker_of(request).settings.upstream_offline:
+        raise NotFound(f"The project {name} is not here, and this server asks no other index (--upstream-offline).")
     if fallback is None:
         raise NotFound(f"The project {name} does not exist.")
     if index.policies is not None:
