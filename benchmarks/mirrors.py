@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -36,7 +37,17 @@ from benchmarks.peers import QUIRE as HOSTING
 from benchmarks.peers import Server
 from benchmarks.processes import Unavailable, started, wait_for
 from benchmarks.progress import say
-from benchmarks.recorded import CONSTRAINTS, JSON, REQUIREMENTS, download, keep_page, playing, recorded, resolve
+from benchmarks.recorded import (
+    CONSTRAINTS,
+    JSON,
+    REQUIREMENTS,
+    download,
+    keep_page,
+    playing,
+    recorded,
+    resolve,
+    synchronise,
+)
 from quire.config.settings import DEFAULT_FALLBACK_URL
 
 SIZES = {"ten": 10, "boto": 4000}
@@ -235,26 +246,37 @@ def _hosting(work: Path) -> Iterator[Server]:
 
 
 def file_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
-    """`uv pip install` of the whole resolution with an empty cache, all wheels being there already."""
-    table = made("`uv pip install` of 193 wheels, nginx = 1", ("hot", "CPU seconds"))
+    """`uv sync` of the whole resolution with an empty cache, all wheels being there already; beside it `uv pip
+    install`, which asks for the pages as well."""
+    table = made("`uv sync` of 193 wheels, nginx = 1", ("uv sync", "uv pip install", "CPU s, sync", "CPU s, install"))
     locked = work / "locked.txt"
     shutil.copy(recorded() / "requirements.txt", locked)
+
+    def install(url: str) -> None:
+        download(url, locked)
+
+    def sync(url: str) -> None:
+        synchronise(url, work / "project")
+
     with ExitStack() as stack:
         upstream = stack.enter_context(playing(work / "nginx"))
         mirrors = list[Mirror]()
         for kind in kinds:
             with table.row(kind.name):
                 mirror = stack.enter_context(mirroring(kind, upstream.url, work / re.sub("[^a-z0-9]", "", kind.name)))
-                download(mirror.url, locked)
+                install(mirror.url)
                 mirrors.append(mirror)
         for _ in range(rounds):
             for mirror in mirrors:
-                with table.row(mirror.kind.name):
-                    other = _seconds(lambda: download(upstream.url, locked))
-                    before = mirror.running.cpu_seconds
-                    took = _seconds(lambda mirror=mirror: download(mirror.url, locked))  # type: ignore[misc]
-                    table.add(mirror.kind.name, "hot", took / other)
-                    table.add(mirror.kind.name, "CPU seconds", mirror.running.cpu_seconds - before)
+                for what, cpu, fetch in (
+                    ("uv sync", "CPU s, sync", sync),
+                    ("uv pip install", "CPU s, install", install),
+                ):
+                    with table.row(mirror.kind.name):
+                        other = _seconds(partial(fetch, upstream.url))
+                        before = mirror.running.cpu_seconds
+                        table.add(mirror.kind.name, what, _seconds(partial(fetch, mirror.url)) / other)
+                        table.add(mirror.kind.name, cpu, mirror.running.cpu_seconds - before)
     return table
 
 

@@ -22,14 +22,16 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from types import MappingProxyType
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx
+from packaging.utils import parse_wheel_filename
 from tests.clients.environments import uv
 from tests.serving import environment, free_port
 
@@ -47,6 +49,7 @@ JSON = "application/vnd.pypi.simple.v1+json"
 ANSWER_SECONDS = 120
 """How long uv waits for a mirror that is silent: some take longer for a large page than the 30 seconds of uv."""
 _DONE = "complete"
+_PROJECT = "everything-recorded"
 CONSTRAINTS = "constraints.txt"
 
 _CONFIGURATION = """
@@ -163,12 +166,67 @@ def download(url: str, locked: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
+def synchronise(url: str, folder: Path) -> None:
+    """`uv sync` of all recorded wheels as a lock file of this index names them, with an empty cache, into an
+    environment that is then removed. Raises Unavailable, also where there is no Python of the recorded version."""
+    folder.mkdir(exist_ok=True)
+    lines = (recorded() / "requirements.txt").read_text().splitlines()
+    pins = {line.split()[0] for line in lines if "==" in line and not line.startswith(" ")}
+    root = url.removesuffix("/simple/")
+    packages, names = list[str](), list[str]()
+    for path in sorted((recorded() / "packages").rglob("*.whl")):
+        name, version, *_ = parse_wheel_filename(path.name)
+        if f"{name}=={version}" not in pins or name in names:
+            continue
+        place, digest = path.relative_to(recorded()), hashlib.sha256(path.read_bytes()).hexdigest()
+        names.append(name)
+        packages.append(
+            f'[[package]]\nname = "{name}"\nversion = "{version}"\nsource = {{ registry = "{url}" }}\nwheels = [\n'
+            f'    {{ url = "{root}/{quote(str(place))}", hash = "sha256:{digest}" }},\n]\n'
+        )
+    needed = "".join(f'    {{ name = "{name}" }},\n' for name in names)
+    packages.append(
+        f'[[package]]\nname = "{_PROJECT}"\nversion = "0"\nsource = {{ virtual = "." }}\ndependencies = [\n{needed}]\n'
+    )
+    (folder / "uv.lock").write_text(
+        "\n".join([f'version = 1\nrevision = 3\nrequires-python = "=={PYTHON}.*"\n', *packages])
+    )
+    wanted = "".join(f'    "{name}",\n' for name in names)
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{_PROJECT}"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
+        f"dependencies = [\n{wanted}]\n"
+    )
+    try:
+        _run(
+            [str(uv()), "sync", "--quiet", "--frozen", "--no-cache", "--python", _python(), "--project", str(folder)],
+            {"UV_DEFAULT_INDEX": url},
+        )
+    finally:
+        shutil.rmtree(folder / ".venv", ignore_errors=True)
+
+
+def _python() -> str:
+    """The interpreter that the recorded wheels are for. Raises Unavailable."""
+    names = [sys.executable, f"python{PYTHON}", *map(str, Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/python"))]
+    for name in names:
+        said = "import sys; print('%d.%d' % sys.version_info[:2])"
+        with suppress(OSError):
+            found = subprocess.run([name, "-c", said], capture_output=True, text=True, check=False)
+            if found.stdout.strip() == PYTHON:
+                return name
+    raise Unavailable(f"there is no Python {PYTHON} on this machine")
+
+
 def _uv(command: str, url: str, *arguments: str) -> None:
     shared = ("--quiet", "--no-config", "--no-cache", "--only-binary", ":all:", "--index-url", url)
     python = ("--python", sys.executable, "--python-version", PYTHON)  # the former so that it searches for none
     whole = [str(uv()), "pip", command, *shared, *python, *arguments]
-    environ = environment() | {"UV_HTTP_TIMEOUT": str(ANSWER_SECONDS)}
-    done = subprocess.run(whole, capture_output=True, text=True, env=environ, check=False)
+    _run(whole)
+
+
+def _run(command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> None:
+    environ = environment() | {"UV_HTTP_TIMEOUT": str(ANSWER_SECONDS), **more}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     if done.returncode != 0:
         raise Unavailable(f"uv failed: {done.stderr.strip()[-400:]}")
 
