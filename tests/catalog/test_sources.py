@@ -105,19 +105,19 @@ def test_a_name_that_was_never_asked_for_is_told_at_once_where_there_is_nothing(
     """Else it takes a thread, which reads files or records; so it does while a folder would have to be listed."""
     source = place.source
     place.add("alpha", "1.0")
-    first = source.project_inline("beta", None, object())
+    first = source.first_inline("beta", object())
     assert (first is None) == isinstance(source, DropIns)
     source.names(None)
     place.settle()
     source.names(None)
-    absent = source.project_inline("beta", None, object())
+    absent = source.first_inline("beta", object())
     assert (absent.exists, absent.was_written) == (False, False)
     assert source.project_inline("beta", absent, object()) is absent
-    assert source.project_inline("alpha", None, object()) is None
+    assert source.first_inline("alpha", object()) is None
     place.add("beta", "1.0")
-    assert source.project_inline("beta", None, object()) is None
+    assert source.first_inline("beta", object()) is None
     place.remove("alpha", "1.0")
-    assert source.project_inline("alpha", None, object()) is None  # deleted, or gone from the folder a moment ago
+    assert source.first_inline("alpha", object()) is None  # deleted, or gone from the folder a moment ago
 
 
 def test_a_file_says_where_its_bytes_are(place: Place) -> None:
@@ -248,7 +248,10 @@ class Far:
             raise StoreError("The other server is away.")
         return self._answer()
 
-    def project_inline(self, name: str, known: FarProject | None, tick: object) -> FarProject | None:
+    def first_inline(self, name: str, tick: object) -> None:
+        """None: it is always asked."""
+
+    def project_inline(self, name: str, known: FarProject, tick: object) -> FarProject | None:
         return known if known is self._answers.get(self.version) else None
 
     async def names(self, known: FarProject | None) -> FarProject:

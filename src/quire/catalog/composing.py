@@ -87,13 +87,13 @@ class Projects(freshness.Source[ProjectView]):
         parts = list[ProjectPart]()
         for group in passed:
             for source in group:
-                part = source.project_inline(key, None, self._tick)
+                part = source.first_inline(key, self._tick)
                 if part is None or part.exists or part.was_written:
                     return None
                 parts.append((source, part))
             if not _is_disclaimed(group, key):
                 return None
-        theirs = [(source, source.project_inline(key, None, self._tick)) for source in last]
+        theirs = [(source, source.first_inline(key, self._tick)) for source in last]
         found = [(source, part) for source, part in theirs if part is not None]
         return self._view(key, None, [*found, *parts]) if len(found) == len(last) else None
 

@@ -145,10 +145,12 @@ class DropIns:
         found = self.folder.project(name, known.found if known is not None else None)
         return known if known is not None and found is known.found else DropInProject(found, self.folder)
 
-    def project_inline(self, name: str, known: DropInProject | None, tick: object) -> DropInProject | None:
-        if known is None:  # a name that is not claimed has no file that would have to be read
-            is_listed = self.folder.current() is not None  # else the folder would be listed for it
-            return self.project(name, None) if is_listed and not self.claims(name) else None
+    def first_inline(self, name: str, tick: object) -> DropInProject | None:
+        """The absence of a project, where that takes no listing of the folder, and no file has to be read."""
+        is_listed = self.folder.current() is not None
+        return self.project(name, None) if is_listed and not self.claims(name) else None
+
+    def project_inline(self, name: str, known: DropInProject, tick: object) -> DropInProject | None:
         if tick is not self._tick:
             self._tick, self._listing = tick, self.folder.current()
         listing = self._listing

@@ -176,10 +176,12 @@ class Hosted:
         record = self._records.read(self.index.key(name), known.record if known is not None else None)
         return known if known is not None and record is known.record else self._decoded(name, record)
 
-    def project_inline(self, name: str, known: HostedProject | None, tick: object) -> HostedProject | None:
-        if known is None:  # what there is may take long to decode
-            absent = self._records.read(self.index.key(name))
-            return None if absent.was_written else self._decoded(name, absent)
+    def first_inline(self, name: str, tick: object) -> HostedProject | None:
+        """The absence of a project: one that is there may take long to decode."""
+        absent = self._records.read(self.index.key(name))
+        return None if absent.was_written else self._decoded(name, absent)
+
+    def project_inline(self, name: str, known: HostedProject, tick: object) -> HostedProject | None:
         if self._records.unchanged(known.record):
             return known
         if known.watched is not None or (known.project is not None and len(known.project.files) > _FEW_FILES):

@@ -98,19 +98,18 @@ class MirrorChain(UpstreamSource):
             return known
         return ChainedProject(parts)
 
-    def project_inline(self, name: str, known: ChainedProject | None, tick: object) -> ChainedProject | None:
-        if known is None:
-            return self._first_inline(name, tick)
+    def project_inline(self, name: str, known: ChainedProject, tick: object) -> ChainedProject | None:
         for mirror, part in known.parts:
             if mirror.project_inline(name, part, tick) is not part:
                 return None
         return known
 
-    def _first_inline(self, name: str, tick: object) -> ChainedProject | None:
+    def first_inline(self, name: str, tick: object) -> ChainedProject | None:
+        """The project as the first upstream has it of which anything is kept."""
         parts = list[ChainedPart]()
         for link in self._links:
             if link.takes(name):
-                part = link.mirror.project_inline(name, None, tick)
+                part = link.mirror.first_inline(name, tick)
                 if part is None:
                     return None
                 parts.append((link.mirror, part))

@@ -253,10 +253,12 @@ class MirroredProjects(UpstreamSource):
             raise NotFound(f"The project {name[:200]} does not exist.") from error
         return known if known is not None and found is known.mirrored else MirroredProject(found, self._files)
 
-    def project_inline(self, name: str, known: MirroredProject | None, tick: object) -> MirroredProject | None:
-        if known is None:
-            first = self._mirror.first_inline(name)
-            return None if first is None else MirroredProject(first, self._files)
+    def first_inline(self, name: str, tick: object) -> MirroredProject | None:
+        """The project as any worker has kept it, where it is served without asking."""
+        first = self._mirror.first_inline(name)
+        return None if first is None else MirroredProject(first, self._files)
+
+    def project_inline(self, name: str, known: MirroredProject, tick: object) -> MirroredProject | None:
         return None if self._mirror.inline(known.mirrored) is None else known
 
     async def close(self) -> None:

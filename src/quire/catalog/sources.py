@@ -202,11 +202,15 @@ class Source(Protocol[P, N]):
         """Its part of a project (normalized name) now: the very object `known` if that is still true."""
         ...
 
-    def project_inline(self, name: str, known: P | None, tick: object) -> P | None:
+    def project_inline(self, name: str, known: P, tick: object) -> P | None:
         """The same, if it can be had at once; None when it takes a call of `project`, as it always may.
 
         The result may be shared with calls that have the very same `tick`, and with no others.
         """
+        ...
+
+    def first_inline(self, name: str, tick: object) -> P | None:
+        """The same of a project that was not asked for before."""
         ...
 
     def names(self, known: N | None) -> N | Awaitable[N]:
