@@ -53,7 +53,10 @@ def test_a_name_of_the_upstream_is_taken_over_by_a_claim_alone(tmp_path: Path) -
             assert claim(site) == "far\nacme-*\n"
             claim(site, "later")
             assert pages(site, "later") == {(200, 0)}
-            assert claim(site, "--remove", "later", "far") == "The index main does not keep later, far for itself.\n"
+            assert claim(site, "--remove", "later", "far") == (
+                "The index main does not keep later, far for itself.\n"
+                "These stay with the index main, since it has them: far.\n"
+            )
             assert pages(site, "later") == {(200, 1)}
             assert site.filenames("far") == [wheel_name("far", "1.0")]  # a name that was ever local stays so
 
