@@ -199,8 +199,8 @@ class _Human:
 
         self._before, _, self._after = _CONVERSION.sub(filled, log_format).partition(_MESSAGE)
         self._is_clean = _is_clean(f"{self._before} {self._after}")
-        self._millis = -1
-        self.head = self.tail = ""
+        self._millis = self._second = -1
+        self._seconds = self.head = self.tail = ""
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
@@ -220,8 +220,9 @@ class _Human:
         if millis != self._millis:
             self._millis = millis
             second = int(now)
-            # as logging rounds it
-            asctime = f"{time.strftime(ASCTIME, time.gmtime(second))}.{int((now - second) * 1000):03d}Z"
+            if second != self._second:
+                self._second, self._seconds = second, time.strftime(ASCTIME, time.gmtime(second))
+            asctime = f"{self._seconds}.{int((now - second) * 1000):03d}Z"  # as logging rounds it
             self.head, self.tail = (text % {"asctime": asctime} for text in (self._before, self._after))
 
     def between(self, client: str) -> str:
