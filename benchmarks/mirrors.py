@@ -43,6 +43,7 @@ from benchmarks.recorded import (
     REQUIREMENTS,
     download,
     keep_page,
+    lock,
     playing,
     recorded,
     resolve,
@@ -256,15 +257,20 @@ def file_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: flo
         download(url, locked)
 
     def sync(url: str) -> None:
-        synchronise(url, work / "project")
+        synchronise(url, project_of(url))
+
+    def project_of(url: str) -> Path:
+        return work / f"project-{urlsplit(url).port}"
 
     with ExitStack() as stack:
         upstream = stack.enter_context(playing(work / "nginx"))
+        lock(upstream.url, project_of(upstream.url))
         mirrors = list[Mirror]()
         for kind in kinds:
             with table.row(kind.name):
                 mirror = stack.enter_context(mirroring(kind, upstream.url, work / re.sub("[^a-z0-9]", "", kind.name)))
                 install(mirror.url)
+                lock(mirror.url, project_of(mirror.url))
                 mirrors.append(mirror)
         for _ in range(rounds):
             for mirror in mirrors:

@@ -166,9 +166,8 @@ def download(url: str, locked: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
-def synchronise(url: str, folder: Path) -> None:
-    """`uv sync` of all recorded wheels as a lock file of this index names them, with an empty cache, into an
-    environment that is then removed. Raises Unavailable, also where there is no Python of the recorded version."""
+def lock(url: str, folder: Path) -> None:
+    """Write a project that needs all recorded wheels, with a lock file of this index that names them."""
     folder.mkdir(exist_ok=True)
     lines = (recorded() / "requirements.txt").read_text().splitlines()
     pins = {line.split()[0] for line in lines if "==" in line and not line.startswith(" ")}
@@ -196,6 +195,11 @@ def synchronise(url: str, folder: Path) -> None:
         f'[project]\nname = "{_PROJECT}"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
         f"dependencies = [\n{wanted}]\n"
     )
+
+
+def synchronise(url: str, folder: Path) -> None:
+    """`uv sync` of what `lock` wrote into this folder, with an empty cache, into an environment that is then removed.
+    Raises Unavailable, also where there is no Python of the recorded version."""
     try:
         _run(
             [str(uv()), "sync", "--quiet", "--frozen", "--no-cache", "--python", _python(), "--project", str(folder)],

@@ -68,8 +68,10 @@ class Projects(freshness.Source[ProjectView]):
         self._tick = object()
 
     def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
-        if known is None or (self._policies is not None and not self._is_true(known)):
-            return self._first_inline(key) if known is None else None
+        if known is None:
+            return self._first_inline(key)
+        if self._policies is not None and not self._is_true(known):
+            return None
         tick = self._tick
         for source, part in known.parts:
             now = source.project_inline(key, part, tick)

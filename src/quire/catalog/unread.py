@@ -117,8 +117,10 @@ class UnreadView(ProjectView):
 
     def page_inline(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page | None:
         page = self.rendered(media_type, hash_algorithm)
-        if encoding == "identity" or (page is not None and page.has(encoding)):
-            return page if page is not None and page.has(encoding) else None
+        if page is not None and page.has(encoding):
+            return page
+        if encoding == "identity":
+            return None
         kept = self._part.rendering_inline(self._form(media_type, hash_algorithm, encoding))
         if kept is None:
             return None
