@@ -30,7 +30,7 @@ from quire.domain.project import Status
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
 from quire.http.app.worker import LARGE_PAGES_PENDING
-from quire.http.ui import browse
+from quire.http.ui import browse, home
 from quire.http.ui.usage import usage
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
@@ -229,7 +229,7 @@ def test_a_home_page_is_rendered_once_for_each_address(application: Any, monkeyp
         rendered.append(url)
         return usage(url, *rest, **more)
 
-    monkeypatch.setattr("quire.http.ui.browse.usage", noting)
+    monkeypatch.setattr("quire.http.ui.home.usage", noting)
 
     async def ask(host: str) -> str:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=f"http://{host}") as client:
@@ -240,7 +240,7 @@ def test_a_home_page_is_rendered_once_for_each_address(application: Any, monkeyp
         assert pages[0] == pages[1] == pages[3] != pages[2] == pages[4]
         assert "http://elsewhere/simple/" in pages[2]
         assert rendered == ["http://index/", "http://elsewhere/"]
-        for number in range(browse.MAX_HOME_PAGES):
+        for number in range(home.MAX_HOME_PAGES):
             await ask(f"host-{number}")
         rendered.clear()
         assert await ask("index") == pages[0]

@@ -29,7 +29,8 @@ from tests.upstreams import serving_index
 pytestmark = pytest.mark.clients
 
 _PROMPT = re.compile(r"(?P<user>(?i:user ?name|user for)[^\n]*: ?)$|(?P<password>(?i:password)[^\n]*: ?)$")
-_LINE = re.compile("<pre><code>(.*?)</code></pre>")
+_LINE = re.compile('<code id="(install|publish)-[^"]*">(.*?)</code>')
+"""Tabs with lines for files of configuration have several lines each."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SECONDS = 60.0
 _QUIRE = """
@@ -141,8 +142,8 @@ def test_the_readme(tmp_path: Path) -> None:
 
 def lines(site: Site, base: str) -> tuple[list[str], list[str]]:
     """The commands on the home page under this address: to install `acme-tools`, to publish."""
-    install, publish = httpx.get(base, trust_env=False).text.split("<h2>Publish</h2>")
-    first, second = ([html.unescape(line) for line in _LINE.findall(part)] for part in (install, publish))
+    found = _LINE.findall(httpx.get(base, trust_env=False).text)
+    first, second = ([html.unescape(line) for kind, line in found if kind == of] for of in ("install", "publish"))
     values = {"NAME": "acme-tools", "USER": "alice", "PASSWORD": "secret"}
     return [re.sub(r"\b(?:NAME|USER|PASSWORD)\b", lambda word: values[word[0]], line) for line in first], second
 
@@ -196,5 +197,5 @@ def test_the_home_page_of_an_index_that_takes_no_uploads(flags: tuple[str, ...],
         assert publish == []
         text = site.get("/").text
         assert ("it takes no uploads" if "--read-only" in flags else "No user can publish") in text
-        paste(install[0], tmp_path, environ)
+        paste(next(line for line in install if line.startswith("pip ")), tmp_path, environ)
     assert (tmp_path / "installed" / "acme_tools.py").exists()

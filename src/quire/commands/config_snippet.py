@@ -9,11 +9,11 @@ from typing import Any
 
 from quire.commands.administering import add_place_flags, url_of
 from quire.commands.common import plain, print_json
-from quire.commands.snippets import SNIPPETS, Facts
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError, NotFound
 from quire.domain.indexes import IndexDefinition, chain
 from quire.domain.moments import parse_moment
+from quire.render.snippets import SNIPPETS, Facts
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _OFFLINE = "No upstream is asked, and no client is sent to another index (--upstream-offline)."
 _OFFLINE_BUT = "No upstream is asked (--upstream-offline), but clients are sent for other projects to"
+_MAX_LOGO = 1_000_000
 _log = structlog.stdlib.get_logger("quire.run")
 
 _MORE = """\
@@ -85,6 +86,7 @@ def prepare(settings: Settings) -> tuple[Settings, bool]:
     for file, flag in (
         (settings.passwords, "--passwords"),
         (settings.welcome, "--welcome"),
+        (settings.web_logo, "--web-logo"),
         (settings.oidc_client_secret_file, "--oidc-client-secret-file"),
         (settings.attestations_trust_root, "--attestations-trust-root"),
     ):
@@ -217,8 +219,10 @@ def _check_directory(directory: str) -> None:
 def _check_file(file: str, flag: str) -> None:
     try:
         with Path(file).open("rb") as opened:
-            opened.read(1)
+            size = len(opened.read(_MAX_LOGO + 1))
     except OSError as error:
         raise ConfigurationError(
             f"{flag}: the file {file} cannot be read ({os.strerror(error.errno or 0)})."
         ) from error
+    if flag == "--web-logo" and size > _MAX_LOGO:
+        raise ConfigurationError(f"{flag}: the file {file} has more than {_MAX_LOGO:,} bytes; give a smaller image.")

@@ -149,7 +149,7 @@ def add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "they exist here or not; repeat it, or use commas",
     )
     add("--health-endpoint", metavar="PATH", help="the path that answers Ok while the service is up (default: /health)")
-    add("--welcome", metavar="HTML_FILE", help="a template for the home page")
+    _add_web_flags(parser)
     add("--cache-control", metavar="SECONDS", help="send Cache-Control: max-age=SECONDS with downloads")
     add("--hash-algo", metavar="NAME", help="the hash in file links (default: sha256); 'off' for none")
     add(
@@ -308,6 +308,14 @@ def _add_log_flags(parser: argparse.ArgumentParser) -> None:
     add("--log-req-frmt", metavar="FORMAT", help="what to log of a request; '%%s' for everything")
     add("--log-res-frmt", metavar="FORMAT", help="what to log of a response; '%%s' for everything")
     add("--log-err-frmt", metavar="FORMAT", help="what to log of an error; '%%s' for everything")
+
+
+def _add_web_flags(parser: argparse._ActionsContainer) -> None:
+    add = parser.add_argument
+    add("--welcome", metavar="HTML_FILE", help="a template for the home page")
+    add("--web-title", metavar="TEXT", help="the name of the site in the web interface (default: Python packages)")
+    add("--web-logo", metavar="IMAGE", help="the image beside that name: .svg, .png, .jpg or .webp, at most 1 MB")
+    add("--web-color", metavar="#RRGGBB", help="the colour of its links and buttons (default: #2f4a9e)")
 
 
 def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:

@@ -36,7 +36,16 @@ _FIELDS = {
     "log_err_frmt": "log_error_format",
 }
 _PATHS = {
-    *("directories", "drop_in", "passwords", "welcome", "log_file", "oidc_client_secret_file", "upstream_netrc"),
+    *(
+        "directories",
+        "drop_in",
+        "passwords",
+        "welcome",
+        "web_logo",
+        "log_file",
+        "oidc_client_secret_file",
+        "upstream_netrc",
+    ),
     *("upstream_ca", "declared"),
 }
 """Paths, which are relative to the file that has them."""

@@ -134,6 +134,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health_endpoint: str = "/health"
     welcome: str | None = None
     """The file with the home page; None for the built-in one."""
+    web_title: str = "Python packages"
+    """The name of the site in the web interface."""
+    web_logo: str | None = None
+    """The file with the image beside that name; None for quire's."""
+    web_color: str | None = None
+    """The colour of links and buttons, `#rrggbb`; None for quire's."""
     cache_control: int | None = None
     """Seconds for `Cache-Control: max-age` of downloads; None leaves it to quire."""
     hash_algorithm: str | None = "sha256"
@@ -302,6 +308,9 @@ OPTIONS = (
     Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
+    Option("web_title", values.line, "--web-title"),
+    Option("web_logo", values.image, "--web-logo"),
+    Option("web_color", values.color, "--web-color"),
     Option("cache_control", values.integer(0), "--cache-control"),
     Option("hash_algo", values.hash_algorithm, "--hash-algo"),
     Option("attestations", values.one_of("auto", "verify", "ignore"), "--attestations"),

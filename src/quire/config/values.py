@@ -159,6 +159,26 @@ def path(raw: Raw) -> str:
         raise ValueError(f"{raw!r}: {error}") from None
 
 
+IMAGES = (".svg", ".png", ".jpg", ".jpeg", ".webp")
+"""The suffixes of images that browsers show."""
+
+
+def image(raw: Raw) -> str:
+    """The path of an image."""
+    found = path(raw)
+    if not found.lower().endswith(IMAGES):
+        raise ValueError(f"{raw!r} is no image that browsers show; its name ends in {', '.join(IMAGES)}")
+    return found
+
+
+def color(raw: Raw) -> str:
+    """A colour as `#rrggbb`."""
+    found = text(raw).strip().lower()
+    if not re.fullmatch("#[0-9a-f]{6}", found):
+        raise ValueError(f"{raw!r} is no colour; give red, green and blue as #rrggbb, e.g. #2f4a9e")
+    return found
+
+
 def places(raw: Raw) -> tuple[str, ...]:
     """A list of directories, of which the first may be another place for a store; or text: one URL, or paths with the
     system's separator between them."""

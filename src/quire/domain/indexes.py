@@ -131,6 +131,8 @@ RESERVED: Final = frozenset(
             "admin",
             "api",
             "help",
+            "index",
+            "indexes",
             "json",
             "login",
             "logout",

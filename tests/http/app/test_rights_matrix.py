@@ -40,6 +40,7 @@ OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
         *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{index}", "GET /{index}/"),
+        "GET /-/static/{digest}/{name}",
         *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
         *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
         *(f"{what}/@{{moment}}/{{path:path}}" for what in ("GET ", "GET /{index}", "POST ", "POST /{index}")),

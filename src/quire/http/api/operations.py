@@ -192,7 +192,22 @@ SCHEMAS: Final[Json] = {
 # -- operations -------------------------------------------------------------------------------------------------------
 
 _UPLOAD_ERRORS: Final = (404, 408, 409, 413, 507)
-HOME: Final = Operation("Home page", {200: content("text/html")})
+HOME: Final = Operation("Home page", {200: content("text/html"), 304: UNCHANGED})
+STATIC: Final = Operation(
+    "A style sheet, script or image of the web interface",
+    {
+        200: {
+            "description": "The file",
+            "content": {each: {"schema": {"type": "string"}} for each in ("text/css", "text/javascript", "image/*")},
+            "headers": headers_of("Cache-Control"),
+        }
+    },
+    (404,),
+    (
+        in_path("digest", {"type": "string", "minLength": 1, "maxLength": 100}, "Of the content"),
+        in_path("name", {"type": "string", "minLength": 1, "maxLength": 100}, "As pages have it"),
+    ),
+)
 PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORMAT,))
 PROJECT: Final = Operation(
     "The files of a project",

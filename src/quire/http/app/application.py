@@ -22,7 +22,7 @@ from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.periodic import PeriodicWork
-from quire.http.app.problems import HttpError, problem_response
+from quire.http.app.problems import HttpError, is_for_person, problem_response
 from quire.http.app.request_log import RequestLog, context_of
 from quire.http.app.routes import Endpoint, endpoints
 from quire.http.app.worker import authorize, worker_of
@@ -130,13 +130,26 @@ async def _on_error(request: Request, error: Exception) -> Response:
         log.warning(
             "upstream error", path=request.url.path, error=str(error), request=context_of(request.scope).request_id
         )
-        return problem_response(request, error, error.told)
-    return problem_response(request, error, worker.without_paths(str(error)))
+        return await _failed(request, error, error.told)
+    return await _failed(request, error, worker.without_paths(str(error)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return redirects.unrouted_response(request, error)
+    return await _shown(request, redirects.unrouted_response(request, error))
+
+
+async def _failed(request: Request, error: QuireError, sentence: str) -> Response:
+    return await _shown(request, problem_response(request, error, sentence), error)
+
+
+async def _shown(request: Request, plain: Response, error: Exception | None = None) -> Response:
+    """The answer to a request that failed: a page where a person reads it."""
+    if plain.status_code < 400 or not is_for_person(request):
+        return plain
+    from quire.http.ui.errors import error_page  # noqa: PLC0415 - the templates, which installers ask for none of
+
+    return await error_page(request, plain, getattr(error, "near", ()))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -21,9 +21,19 @@ def _page(policy: str) -> dict[str, str]:
 
 LIST: Final = _page("default-src 'none'; form-action 'none'; ")
 """For pages that are lists of links."""
-HOME: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; ")
-"""For the home page, whose styles are in it."""
 FORM: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; ")
 """For pages with a form of ours."""
+WEB: Final = _page(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; "
+)
+"""For pages of the web interface: its own scripts and styles, and requests to this index alone. (`data:` is for icons
+that are empty; an image cannot run.)"""
+STATIC: Final = {
+    **NO_SNIFFING,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""For static files: an image of the operator's, opened by itself, runs nothing."""
 WELCOME: Final = _page("")
 """For a home page of the operator's own, which may load anything."""

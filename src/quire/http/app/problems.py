@@ -88,6 +88,19 @@ def problem_response(request: Request, error: errors.QuireError, sentence: str |
     return response
 
 
+def is_for_person(request: Request) -> bool:
+    """Whether the answer to a failed request is shown to a person: browsers ask for XHTML beside HTML, and no program
+    that installs or publishes does."""
+    accept, path = request.headers.get("accept", ""), str(request.scope["path"])
+    return (
+        "application/xhtml+xml" in accept
+        and "text/html" in accept
+        and API not in path
+        and UPLOAD_API not in path
+        and not _accepts_problem(request)
+    )
+
+
 def _accepts_problem(request: Request) -> bool:
     return any(
         piece.partition(";")[0].strip().lower() in {"application/problem+json", "application/json"}

@@ -20,6 +20,8 @@ from quire.http.api.operations import Operation, below_index
 
 OTHER: Final = "other"
 """The label of redirects, and of addresses that no route has."""
+WEB: Final = "web"
+"""The label of the pages of the web interface, but for those that had a label before it: the home page, logins."""
 METADATA: Final = "metadata"
 """The label of a file's metadata, which has the route of the file."""
 
@@ -173,7 +175,7 @@ _OF_THE_PAST: Final = (
     Endpoint("POST", f"{_PAST}/{{path:path}}", "simple.as_of:refuse", None, "upload", about.PAST_REFUSED),
 )
 _ROOT: Final = (
-    Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
+    Endpoint("GET", "/", "ui.endpoints:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
     *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in UPLOADS),
     Endpoint("GET", "/simple/", "simple.pages:projects_page", Right.LIST, "projects", about.PROJECTS),
@@ -193,6 +195,7 @@ _ROOT: Final = (
     Endpoint("GET", "/ready", "app.ready:ready", None, "ready", about.READY, has_any_host=True),
     Endpoint("GET", "/metrics", "app.metrics:metrics", Right.METRICS, "metrics", about.METRICS),
     Endpoint("GET", "/openapi.json", "api.openapi:openapi", Right.LIST, OTHER, about.DOCUMENT),
+    Endpoint("GET", "/-/static/{digest}/{name}", "ui.endpoints:static", None, WEB, about.STATIC),
     Endpoint("GET", "/-/login", "login.pages:login", None, "login", about.LOGIN),
     Endpoint("GET", "/-/login/callback", "login.pages:callback", None, "login", about.CALLBACK),
     Endpoint("GET", "/-/account/", "login.pages:account", None, "account", about.ACCOUNT),

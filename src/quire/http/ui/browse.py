@@ -1,39 +1,26 @@
-"""Endpoints beside the simple API, for people and pypiserver's clients: home, file list, JSON, redirects, health."""
+"""Endpoints beside the simple API, for people and pypiserver's clients: file list, JSON, redirects, health."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-import quire
 from quire.access.authorization import ALLOWED, Right
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.sources import ListedFile, file_path
 from quire.catalog.views import ProjectView, require
-from quire.config.settings import Settings
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
-from quire.http.app import policies
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, page_response, see_other
-from quire.http.ui.usage import usage
 from quire.render.pypi_json import describing_file, render_release_json, select_release
 from quire.render.simple import Page, make_page
 
-if TYPE_CHECKING:
-    import jinja2
-
 MAX_DOCUMENTS = 8
 """JSON documents that are remembered with a project: of releases, and for hosts, both of which clients choose."""
-MAX_HOME_PAGES = 8
-"""Home pages that are remembered: one for each name that clients have for the index."""
-_OLD_TAG = re.compile(r"\{\{\s*!")
 
 
 class _Document(NamedTuple):
@@ -41,61 +28,6 @@ class _Document(NamedTuple):
 
     version: str | None
     base: str
-
-
-class _Home(NamedTuple):
-    """The facts that a home page depends on."""
-
-    url: str
-    files: int | None
-    read_only: bool
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2  # noqa: PLC0415 - large, and for people's pages only: installers ask for none of them
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("quire.http.ui"), autoescape=True, undefined=jinja2.ChainableUndefined
-    )
-
-
-@cache
-def _template(path: str | None) -> jinja2.Template:
-    """The welcome page. pypiserver's templates use the same `{{URL}}`; its `{{!URL}}` (unescaped) is understood."""
-    if path is None:
-        return _environment().get_template("welcome.html")
-    text = Path(path).read_text(encoding="utf-8")
-    return _environment().from_string(_OLD_TAG.sub("{{", text))
-
-
-async def home(request: Request) -> Response:
-    """GET /: never needs a login, so that health checks and people find something."""
-    worker, index = worker_of(request), index_of(request)
-    url = worker.proxies.base_url(request, worker.settings.server_base_url)
-    key = _Home(url, await index.file_count.get(worker.for_large_page), index.read_only)
-    page = index.home_pages.known(key)
-    if page is None:
-        page = _home_page(worker.settings, key)
-        index.home_pages.put(key, page, MAX_HOME_PAGES)
-    response = await page_response(request, page)
-    if response.status_code == 200:
-        response.headers.update(policies.HOME if worker.settings.welcome is None else policies.WELCOME)
-    return response
-
-
-def _home_page(settings: Settings, home: _Home) -> Page:
-    prefix = "/" + home.url.split("://", 1)[1].partition("/")[2]
-    text = _template(settings.welcome).render(
-        URL=home.url,
-        VERSION=quire.__version__,
-        NUMPKGS="some" if home.files is None else home.files,
-        PACKAGES=f"{prefix}packages/",
-        SIMPLE=f"{prefix}simple/",
-        ACCOUNT=None if settings.oidc_issuer is None else f"{prefix}-/account/",
-        USAGE=usage(home.url, settings, read_only=home.read_only),
-    )
-    return make_page("text/html; charset=utf-8", text.encode())
 
 
 async def packages(request: Request) -> Response:

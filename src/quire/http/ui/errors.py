@@ -1,0 +1,103 @@
+"""Errors for people: the same status and sentence as for programs, on a page that says how to go on.
+
+Where the page cannot be made, as the store does not answer, the sentence alone is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.domain.errors import NotFound, StoreError
+from quire.http.app import policies
+from quire.http.app.worker import index_of, worker_of
+from quire.http.ui.layout import render, site_of
+
+_MOST_NEAR: Final = 5
+_LEAST_ALIKE: Final = 0.45
+_MOST_COMPARED: Final = 20_000
+_HEADINGS: Final = {
+    400: "This request cannot be understood",
+    401: "Please log in",
+    403: "This is not allowed",
+    404: "Not here",
+    405: "This address does not take that",
+    410: "Not here any more",
+    412: "Changed meanwhile",
+    413: "Too large",
+    429: "Too many attempts",
+    502: "The index behind this one does not answer",
+    503: "The index cannot answer now",
+    507: "The store is full",
+}
+_ADVICE: Final = {
+    401: "Use a user name and its password, or a token as the password of the user __token__.",
+    403: "If you think that you should be allowed to do this, ask an administrator of this index.",
+    404: "Look for the right spelling with the search above, or see all projects.",
+    410: "What was here has ended. The pages of the index lead to what there is now.",
+    412: "Load the page before this one again, and repeat what you did.",
+    429: "Wait as long as the sentence says; then try once more.",
+    502: "This passes by itself when the other index is back. What is kept of it here can still be installed.",
+    503: "This passes by itself in most cases. Load the page again in some seconds.",
+    507: "An administrator has to make room before anything can be published.",
+}
+_OTHER_ADVICE: Final = "Go back to the page before this one, or to the home page."
+
+
+class NoSuchProject(NotFound):
+    """A project that is not there, with names that are like the one asked for."""
+
+    def __init__(self, sentence: str, near: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.near = near
+
+
+async def missing_project(request: Request, name: str) -> NoSuchProject:
+    """The error of a project that is not there. `name`: normalized. Raises StoreError."""
+    names = (await index_of(request).names()).names
+    near = await worker_of(request).for_large_page(near_names, name, names)
+    return NoSuchProject(f"The project {name} does not exist.", near)
+
+
+def near_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The names that are most like a name, the most similar one first. Of very many names, those with the same first
+    letter are looked at."""
+    known = list(names)
+    if len(known) > _MOST_COMPARED:
+        known = [each for each in known if each[:1] == name[:1]][:_MOST_COMPARED]
+    wanted = _pairs(name)
+    alike = ((2 * len(wanted & pairs) / (len(wanted) + len(pairs)), each) for each in known if (pairs := _pairs(each)))
+    best = sorted((found for found in alike if found[0] >= _LEAST_ALIKE), key=lambda found: (-found[0], found[1]))
+    return tuple(each for _, each in best[:_MOST_NEAR])
+
+
+def _pairs(name: str) -> set[str]:
+    """Pairs of neighbouring letters, with the ends (Dice's coefficient compares them)."""
+    padded = f"^{name}$"
+    return {padded[at : at + 2] for at in range(len(padded) - 1)}
+
+
+async def error_page(request: Request, plain: Response, near: tuple[str, ...] = ()) -> Response:
+    """The page in place of a plain answer with an error; the plain one where it cannot be made."""
+    status = int(plain.status_code)
+    try:
+        site = await site_of(request)
+    except StoreError:
+        return plain
+    page = render(
+        "error.html",
+        site,
+        status=status,
+        heading=_HEADINGS.get(status, HTTPStatus(status).phrase),
+        sentence=bytes(plain.body).decode().strip(),
+        advice=_ADVICE.get(status, _OTHER_ADVICE),
+        near=near,
+    )
+    response = Response(page.body, plain.status_code, media_type=page.content_type)
+    response.headers.update({name: value for name, value in plain.headers.items() if not name.startswith("content-")})
+    response.headers.update({**policies.WEB, "Vary": "Accept, Cookie, Authorization"})
+    return response

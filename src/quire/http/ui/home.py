@@ -1,0 +1,124 @@
+"""The home page: the lines to install from this index and to publish to it, as it is set; or an operator's template."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+import quire
+from quire.config.settings import Settings
+from quire.http.app import policies
+from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.pages import page_response
+from quire.http.ui.layout import HTML, Site, render, site_of, web_response
+from quire.http.ui.usage import Usage, usage
+from quire.render.simple import Page, make_page
+from quire.render.snippets import SNIPPETS, Facts
+
+if TYPE_CHECKING:
+    import jinja2
+
+MAX_HOME_PAGES = 8
+"""Home pages that are remembered: one for each name that clients have for the index."""
+_OLD_TAG = re.compile(r"\{\{\s*!")
+_TO_INSTALL: Final = (("poetry", "poetry"), ("pdm", "pdm"))
+_TO_PUBLISH: Final = ((".pypirc", "twine"), ("GitHub Actions", "github"), ("GitLab CI", "gitlab"))
+"""The titles of tabs with further lines, and the names of their snippets."""
+
+Tabs = list[tuple[str, list[str]]]
+"""The title of a tab, and its lines."""
+
+
+class _Home(NamedTuple):
+    """The facts that a home page depends on."""
+
+    site: Site
+    files: int | None
+    read_only: bool
+    is_mirroring: bool
+
+
+async def home(request: Request) -> Response:
+    """GET /: never needs a login, so that health checks and people find something."""
+    worker, index = worker_of(request), index_of(request)
+    files = await index.file_count.get(worker.for_large_page)
+    mirrors = worker.settings.upstream is not None or index.is_mirroring
+    key = _Home(await site_of(request), files, index.read_only, mirrors)
+    page = index.home_pages.known(key)
+    if page is None:
+        page = _home_page(worker.settings, key, index.name)
+        index.home_pages.put(key, page, MAX_HOME_PAGES)
+    if worker.settings.welcome is None:
+        return await web_response(request, page)
+    response = await page_response(request, page)
+    if response.status_code == 200:
+        response.headers.update(policies.WELCOME)
+    return response
+
+
+def _home_page(settings: Settings, home: _Home, name: str) -> Page:
+    site = home.site
+    shown = usage(site.url, settings, read_only=home.read_only)
+    if settings.welcome is not None:
+        text = _template(settings.welcome).render(
+            URL=site.url,
+            VERSION=quire.__version__,
+            NUMPKGS="some" if home.files is None else home.files,
+            PACKAGES=f"{site.base}packages/",
+            SIMPLE=f"{site.base}simple/",
+            USAGE=shown,
+        )
+        return make_page(HTML, text.encode())
+    facts = Facts(
+        name=name,
+        url=site.url,
+        has_uploads=bool(shown.publish),
+        needs_login=bool({"list", "download"} & set(settings.authenticate)),
+        is_only=home.is_mirroring,
+    )
+    return render(
+        "home.html",
+        site,
+        files=home.files,
+        is_mirroring=home.is_mirroring,
+        usage=shown,
+        install=_install_tabs(shown, facts),
+        publish=_publish_tabs(shown, facts),
+    )
+
+
+def _install_tabs(shown: Usage, facts: Facts) -> Tabs:
+    if not shown.install:
+        return []
+    return _tabs(shown.install, _TO_INSTALL, facts)
+
+
+def _publish_tabs(shown: Usage, facts: Facts) -> Tabs:
+    if not shown.publish:
+        return []
+    return _tabs(shown.publish, _TO_PUBLISH, facts)
+
+
+def _tabs(lines: tuple[tuple[str, str], ...], snippets: tuple[tuple[str, str], ...], facts: Facts) -> Tabs:
+    """The lines by their program, uv first; a line without one is of the program before it."""
+    found: dict[str, list[str]] = {}
+    program = ""
+    for named, line in lines:
+        program = named or program
+        found.setdefault(program, []).append(line)
+    tabs = sorted(found.items(), key=lambda tab: tab[0] != "uv")
+    return [*tabs, *((title, [SNIPPETS[tool](facts).rstrip()]) for title, tool in snippets)]
+
+
+@cache
+def _template(path: str) -> jinja2.Template:
+    """The operator's page. pypiserver's templates use the same `{{URL}}`; its `{{!URL}}` (unescaped) is understood."""
+    import jinja2  # noqa: PLC0415 - large, and for people's pages only
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.ChainableUndefined)
+    return environment.from_string(_OLD_TAG.sub("{{", Path(path).read_text(encoding="utf-8")))

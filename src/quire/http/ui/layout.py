@@ -1,0 +1,140 @@
+"""Pages of the web interface: a template with what all pages have in common.
+
+Theory of operation. A page is a function of its `Site` and of the values for its template. A site is all that one page
+shows beside its own subject: names, addresses, the user. Sites are compared and hashed by value, so a page that is
+remembered has its site in its key, and no reader gets a page that was made for another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+import quire
+from quire.http.app import policies
+from quire.http.app.request_log import context_of
+from quire.http.app.routes import mount_of
+from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
+from quire.http.simple.pages import page_response
+from quire.http.ui import static_files
+from quire.render.simple import Page, make_page
+
+if TYPE_CHECKING:
+    import jinja2
+
+HTML: Final = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts of a page that do not depend on its subject."""
+
+    title: str
+    """The name of the whole site, as the operator wants it."""
+    root: str
+    """The path of the server's root as its client has it, ended by a slash."""
+    index: str | None
+    """The index that the path names; None for the one at the root."""
+    url: str
+    """The whole address of the index, ended by a slash, for lines that people paste."""
+    user: str | None
+    """The user that has logged in; None for a reader without a login."""
+    login: str | None
+    """The address of the page for the login, which leads back to this page; None where there is none."""
+    assets: tuple[tuple[str, str], ...]
+    """The addresses of static files below the root, by their names."""
+    version: str = quire.__version__
+
+    @property
+    def base(self) -> str:
+        """The path of the index as its client has it, ended by a slash."""
+        return self.root if self.index is None else f"{self.root}{quote(self.index)}/"
+
+    def asset(self, name: str) -> str | None:
+        """The path of a static file; None where there is no such one."""
+        path = dict(self.assets).get(name)
+        return None if path is None else f"{self.root}{path}"
+
+    def project(self, name: str, version: str | None = None) -> str:
+        """The path of the page of a project, or of one of its releases."""
+        return f"{self.base}project/{quote(name)}/" + ("" if version is None else f"{quote(version, safe='!+')}/")
+
+
+async def site_of(request: Request) -> Site:
+    """The site of a request. Raises StoreError."""
+    worker = worker_of(request)
+    settings = worker.settings
+    index = request.path_params.get("index")
+    index = None if index in {None, THE_DEFAULT} else index
+    url = worker.proxies.base_url(request, settings.server_base_url)
+    user, login = await _viewer(request, worker)
+    return Site(
+        title=settings.web_title,
+        root=root_of(request, worker),
+        index=index,
+        url=url if index is None else f"{url}{quote(index)}/",
+        user=user,
+        login=login,
+        assets=tuple((name, each.path) for name, each in static_files.of_settings(settings).items()),
+    )
+
+
+def root_of(request: Request, worker: Worker) -> str:
+    """The path of the server's root as its client has it, ended by a slash."""
+    outside = worker.proxies.outside(request).prefix
+    return f"{outside}{quote(mount_of(request.scope))}{worker.settings.server_base_url}/"
+
+
+async def _viewer(request: Request, worker: Worker) -> tuple[str | None, str | None]:
+    """The name of the user that reads a page, and where a reader without one logs in."""
+    principal, sign_on = context_of(request.scope).principal, worker.access.sign_on
+    if sign_on is not None and principal.is_anonymous and request.cookies:
+        session = sign_on.cookies.session(request, await worker.access.state())
+        principal = principal if session is None else session.principal
+    if not principal.is_anonymous:
+        return principal.name, None
+    return None, None if sign_on is None else sign_on.login_address(request)
+
+
+def render(template: str, site: Site, **values: object) -> Page:
+    """The page of a template. Blocks: some milliseconds, longer for long values."""
+    text = environment().get_template(template).render(site=site, **values)
+    return make_page(HTML, text.encode())
+
+
+async def web_response(request: Request, page: Page, status: int = 200) -> Response:
+    """A page for people, with its validator; 304 when the browser has it already. Raises HttpError 412."""
+    response = await page_response(request, page, compress=worker_of(request).for_large_page)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Accept, Accept-Encoding, Cookie, Authorization"
+    if response.status_code == 200:
+        response.status_code = status
+        response.headers.update(policies.WEB)
+    return response
+
+
+async def page_response_of(request: Request, template: str, /, status: int = 200, **values: object) -> Response:
+    """The page of a template, made for this request alone. Raises HttpError 412, StoreError."""
+    return await web_response(request, render(template, await site_of(request), **values), status)
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates. Texts are marked for translation, and are in English."""
+    import jinja2  # noqa: PLC0415 - large, and for people's pages only: installers ask for none of them
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("quire.http.ui"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # of the extension
+    return made
