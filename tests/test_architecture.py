@@ -20,6 +20,7 @@ LAYERS = (
     "observe.metrics",
     "archives",
     "render",
+    "readme",
     "store",
     "testing",
     "index",

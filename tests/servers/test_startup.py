@@ -34,6 +34,7 @@ RARE = {
     "obstore": "a store in a bucket",
     "botocore": "profiles of the AWS command line, and what obstore cannot ask of a bucket",
     "jinja2": "the home page and the list of all files",
+    "quire.readme": "the page of a project",
     "jwt": "JSON Web Tokens of a load balancer, a login provider, a CI",
     "cryptography": "comes with jwt",
     "quire.identity": "the same",

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from quire.http.app.declared import DeclaredWatch
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
+    from quire.readme.process import ReadmeProcess
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -192,6 +193,13 @@ class Worker:
             confirms=self._confirms_pages,
         )
 
+    @cached_property
+    def readmes(self) -> ReadmeProcess:
+        """The process that renders READMEs."""
+        from quire.readme.process import ReadmeProcess  # noqa: PLC0415 - for people's pages alone
+
+        return ReadmeProcess()
+
     async def close_mirrors(self) -> None:
         """End what is being asked of upstreams."""
         if "mirrors" in self.__dict__:
@@ -255,6 +263,8 @@ class Worker:
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
         self._threads.close()
+        if "readmes" in self.__dict__:
+            self.readmes.close()
         if self.access.authenticator is not None:
             self.access.authenticator.close()
 

@@ -1,0 +1,128 @@
+"""READMEs for pages: rendered in a process of their own, which is started for the first one.
+
+A README is rendered by libraries that were made for well-meant ones. Some input takes them minutes, in which no other
+thread of Python runs; so they are not let into a worker. A README that cannot be rendered within the bounds is shown as
+the text that it is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from quire.domain.foreign_text import visible
+from quire.readme.markup import Markup, markup_of
+from quire.readme.renderer import ANSWER, BEGUN, REQUEST, receive
+
+MAX_RENDERED: Final = 256 * 1024
+"""Bytes of a README that is rendered. Of the thousand projects that are installed most, none has as much."""
+MAX_SHOWN: Final = 512 * 1024
+"""Characters that are shown of a longer one, as plain text."""
+MAX_HTML: Final = 4 * 1024 * 1024
+"""Bytes of HTML that are taken of one."""
+CPU_SECONDS: Final = 4.0
+"""Of the processor, for one README: it takes most of them some milliseconds, and reStructuredText of 100 kB three
+seconds."""
+WAIT_SECONDS: Final = 60.0
+"""For an answer, on a machine that is busy with other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readme:
+    """A README as a page shows it."""
+
+    html: str | None
+    """Sanitized, to be inserted as it is; None where it is shown as text."""
+    text: str
+    """Of a README that is shown as text; else empty."""
+    is_cut: bool = False
+    """Whether the text ends before the README does."""
+
+
+class ReadmeProcess:
+    """Renders READMEs. Any thread may ask; one is rendered at a time."""
+
+    def __init__(self, cpu_seconds: float = CPU_SECONDS) -> None:
+        self._seconds = cpu_seconds
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def render(self, description: str, content_type: str | None) -> Readme:
+        """A description of core metadata, in the language of its content type. Blocks for as long as it takes."""
+        document, markup = visible(description[: MAX_SHOWN + 1]), markup_of(content_type)
+        if markup is not None and document.strip():
+            encoded = document.encode()
+            html = self._html(encoded, markup) if len(encoded) <= MAX_RENDERED else ""
+            if html:
+                return Readme(html, "")
+        return Readme(None, document[:MAX_SHOWN], len(document) > MAX_SHOWN)
+
+    def close(self) -> None:
+        """End the process, also within a README. It may be asked again."""
+        child = self._child
+        if child is not None:
+            child.kill()
+        with self._lock:
+            self._end()
+
+    def _html(self, document: bytes, markup: Markup) -> str:
+        """Empty where there is none."""
+        with self._lock:
+            try:
+                channel = self._begin(document, markup)
+                (size,) = ANSWER.unpack(receive(channel, ANSWER.size))
+                if size > MAX_HTML:
+                    self._end()
+                    return ""
+                return receive(channel, size).decode()
+            except (OSError, EOFError):
+                self._end()  # it was more than it may take; or no process can be made
+                return ""
+
+    def _begin(self, document: bytes, markup: Markup) -> socket.socket:
+        """The channel of a process that has begun with a README. Raises OSError, EOFError."""
+        message = REQUEST.pack(markup, len(document)) + document
+        if self._channel is not None:
+            with suppress(OSError, EOFError):  # one that ended since it was idle
+                return _sent(self._channel, message)
+            self._end()
+        return _sent(self._start(), message)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(WAIT_SECONDS)
+        self._channel = ours
+        with theirs:
+            self._child = subprocess.Popen(  # noqa: S603 - Python itself
+                [sys.executable, "-P", "-m", "quire.readme.renderer", str(self._seconds)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={**os.environ, "DOCUTILSCONFIG": os.devnull},  # its files would count for more than our settings
+                start_new_session=True,  # a terminal's interrupt is for the server, which then ends this one
+            )
+        return ours
+
+    def _end(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+
+def _sent(channel: socket.socket, message: bytes) -> socket.socket:
+    channel.sendall(message)
+    if receive(channel, len(BEGUN)) != BEGUN:
+        raise EOFError
+    return channel
