@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quire.config.values import FORWARDING_HEADERS
+from quire.config.network import FORWARDING_HEADERS
 from tests.asking import Site, serve
 from tests.serving import DEADLINE, environment, free_port, until
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from quire.config.network import FORWARDING_HEADERS, IDENTITY_HEADERS
 from quire.config.resolving import resolve
-from quire.config.values import FORWARDING_HEADERS, IDENTITY_HEADERS
 from tests.asking import content_type, multipart, password_file, raw_answer, twine_form
 from tests.deploy.proxy_rig import DEPLOY, PREFIX, PROXIES, Proxied, behind
 from tests.distributions import make_wheel, wheel_name

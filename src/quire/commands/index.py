@@ -20,7 +20,7 @@ from quire.administration.contract import Administration
 from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody, UpstreamBody, UpstreamEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json, print_table
-from quire.config import values
+from quire.config import network, values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import NewProjects, PastTrash
@@ -190,7 +190,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _hosts(text: str) -> tuple[str, ...]:
     """For argparse."""
     try:
-        return values.host_names(text)
+        return network.host_names(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

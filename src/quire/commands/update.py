@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from quire import __version__
 from quire.commands.common import origin_of, plain, print_json, resolve_for_store
 from quire.commands.progress import Meter
-from quire.config import values
+from quire.config import network, values
 from quire.config.settings import DEFAULT_FALLBACK_URL
 from quire.domain.errors import ConfigurationError
 from quire.observe import logs
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     flags = vars(arguments) | {"directories": arguments.directories or None}
     settings = resolve_for_store(flags, arguments.config, {"log_stream": "stderr"})
     logs.configure(settings)
-    index_url = _setting("--index-url", values.http_url, arguments.index_url)
+    index_url = _setting("--index-url", network.http_url, arguments.index_url)
     job = Job(
         settings=settings,
         index_url=index_url or settings.fallback_url or DEFAULT_FALLBACK_URL,

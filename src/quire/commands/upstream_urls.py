@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from quire.access.records import AccessRecords
 from quire.commands.common import Opened
-from quire.config import values
+from quire.config import network
 from quire.domain.errors import ConfigurationError
 from quire.domain.upstreams import without_login
 
@@ -22,7 +22,7 @@ def upstream_urls(opened: Opened, further: Sequence[str] = ()) -> dict[str, str]
         urls.append(without_login(opened.settings.upstream))
     for each in further:
         try:
-            urls.append(without_login(values.http_url(each)))
+            urls.append(without_login(network.http_url(each)))
         except ValueError as error:
             raise ConfigurationError(f"--upstream: {error}.") from None
     return {mirror_name(url): url for url in urls}

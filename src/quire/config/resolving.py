@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from quire.config import values
+from quire.config import network, values
 from quire.config.settings import (
     DECLARED_TABLES,
     DEFAULT_FALLBACK_URL,
@@ -228,7 +228,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     fields.setdefault("workers", 1 if is_in_memory(fields["directories"][0]) else usable_cores())
     check_workers(fields["directories"][0], fields["workers"])
     if "allowed_hosts" not in given and fields.get("allowed_hosts"):
-        own = values.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
+        own = network.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
         fields["allowed_hosts"] = (*fields["allowed_hosts"], fields["host"].lower()) if own else ()
     prefix, health = str(fields.get("server_base_url", "")), str(fields.get("health_endpoint", ""))
     if prefix and f"{health}/".startswith(f"{prefix}/"):

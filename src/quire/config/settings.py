@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from quire.config import values
+from quire.config import network, values
 from quire.config.sign_on import LOAD_BALANCER_HEADER
 from quire.domain.errors import ConfigurationError
 from quire.store.opening import is_directory
@@ -265,48 +265,48 @@ class Option:
 OPTIONS = (
     Option("directories", values.places, "the directory"),
     Option("index", values.index_name, "--index"),
-    Option("host", values.host, "--host"),
+    Option("host", network.host, "--host"),
     Option("port", values.integer(0, 65535), "--port", ("PYPISERVER_PORT", "PORT")),
     Option("server", values.one_of(*SERVERS, *UNSUPPORTED_SERVERS), "--server"),
     Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
-    Option("server_base_url", values.base_path, "--server-base-url"),
-    Option("public_url", values.http_url, "--public-url"),
-    Option("trusted_proxies", values.networks, "--trusted-proxies"),
-    Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
-    Option("allowed_hosts", values.host_names, "--allowed-hosts"),
-    Option("accel_redirect", values.internal_locations, "--accel-redirect"),
+    Option("server_base_url", network.base_path, "--server-base-url"),
+    Option("public_url", network.http_url, "--public-url"),
+    Option("trusted_proxies", network.networks, "--trusted-proxies"),
+    Option("trusted_headers", network.forwarding_headers, "--trusted-headers"),
+    Option("allowed_hosts", network.host_names, "--allowed-hosts"),
+    Option("accel_redirect", network.internal_locations, "--accel-redirect"),
     Option("downloads", values.one_of("stream", "redirect"), "--downloads"),
     Option("redirect_seconds", values.integer(1, 604_800), "--redirect-seconds"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("rights", values.one_of("store", "settings"), "--rights"),
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
-    Option("user_header", values.user_header, "--user-header"),
-    Option("groups_header", values.user_header, "--groups-header"),
-    Option("alb_arn", values.load_balancers, "--alb-arn"),
-    Option("alb_keys_url", values.http_url, "--alb-keys-url"),
-    Option("oidc_issuer", values.issuer, "--oidc-issuer"),
+    Option("user_header", network.user_header, "--user-header"),
+    Option("groups_header", network.user_header, "--groups-header"),
+    Option("alb_arn", network.load_balancers, "--alb-arn"),
+    Option("alb_keys_url", network.http_url, "--alb-keys-url"),
+    Option("oidc_issuer", network.issuer, "--oidc-issuer"),
     Option("oidc_client_id", values.line, "--oidc-client-id"),
     Option("oidc_client_secret_file", values.path, "--oidc-client-secret-file"),
-    Option("oidc_scopes", values.scopes, "--oidc-scopes"),
-    Option("oidc_allowed_groups", values.groups, "--oidc-allowed-groups"),
+    Option("oidc_scopes", network.scopes, "--oidc-scopes"),
+    Option("oidc_allowed_groups", network.groups, "--oidc-allowed-groups"),
     Option("session_seconds", values.integer(60, 86_400), "--session-seconds"),
-    Option("oidc_user_claim", values.claim, "--oidc-user-claim"),
-    Option("oidc_groups_claim", values.claim, "--oidc-groups-claim"),
+    Option("oidc_user_claim", network.claim, "--oidc-user-claim"),
+    Option("oidc_groups_claim", network.claim, "--oidc-groups-claim"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
-    Option("fallback_url", values.http_url, "--fallback-url"),
-    Option("upstream", values.http_url, "--upstream"),
-    Option("upstream_hosts", values.host_names, "--upstream-hosts"),
+    Option("fallback_url", network.http_url, "--fallback-url"),
+    Option("upstream", network.http_url, "--upstream"),
+    Option("upstream_hosts", network.host_names, "--upstream-hosts"),
     Option("upstream_max_age", values.integer(0, 86_400), "--upstream-max-age"),
     Option("upstream_max_stale", values.integer(0, 3650 * 86_400), "--upstream-max-stale"),
     Option("upstream_offline", values.boolean, "--upstream-offline"),
     Option("upstream_netrc", values.path, "--upstream-netrc"),
-    Option("upstream_proxy", values.http_url, "--upstream-proxy"),
+    Option("upstream_proxy", network.http_url, "--upstream-proxy"),
     Option("upstream_ca", values.path, "--upstream-ca"),
     Option("mirror_size", values.size, "--mirror-size"),
     Option("declared", values.path, "--declared"),
     Option("local", values.name_patterns, "--local"),
-    Option("health_endpoint", values.health_path, "--health-endpoint"),
+    Option("health_endpoint", network.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
     Option("web_title", values.line, "--web-title"),
     Option("web_logo", values.image, "--web-logo"),
@@ -323,7 +323,7 @@ OPTIONS = (
     Option("experimental", values.boolean, "--experimental"),
     Option("token_rate", values.rate, "--token-rate"),
     Option("trash_days", values.fraction(3650), "--trash-days"),
-    Option("webhook_networks", values.ip_networks, "--webhook-networks"),
+    Option("webhook_networks", network.ip_networks, "--webhook-networks"),
     Option("webhook_search_seconds", values.integer(1, 86_400), "--webhook-search-seconds"),
     Option("max_upload_size", values.size, "--max-upload-size"),
     Option("body_timeout", values.seconds, "--body-timeout"),
@@ -349,7 +349,7 @@ OPTIONS = (
 RUN_DEFAULTS: Mapping[str, Any] = {"log_frmt": "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"}
 """`quire run`: pypiserver's log lines; its other defaults are those of Settings."""
 
-SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1, "allowed_hosts": values.LOOPBACK_NAMES}
+SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1, "allowed_hosts": network.LOOPBACK_NAMES}
 """`quire serve`: only this machine reaches it, by this machine's own names, and the log says what happens.
 
 The names are for a loopback host without a proxy before it: else the host has others, which only its operator knows."""

@@ -17,8 +17,8 @@ from starlette.routing import Mount, Route
 
 import quire.http
 from quire import administration
+from quire.config.network import RESERVED_PATHS
 from quire.config.settings import Settings
-from quire.config.values import RESERVED_PATHS
 from quire.http.api.openapi import document
 from quire.http.api.operations import SCHEMAS
 from quire.http.app.application import create_application

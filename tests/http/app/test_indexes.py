@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.config.network import RESERVED_PATHS
 from quire.config.settings import Settings
-from quire.config.values import RESERVED_PATHS
 from quire.domain.indexes import RESERVED
 from quire.http.app.application import create_application
 from quire.http.app.routes import endpoints

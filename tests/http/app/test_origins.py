@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from quire.config.network import host_names
 from quire.config.resolving import from_environment, resolve
 from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS, Settings
-from quire.config.values import host_names
 from quire.domain.errors import ConfigurationError
 from quire.http.app.origins import AllowedHosts, is_own
 from quire.http.app.proxies import Outside

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from quire.config.values import networks
+from quire.config.network import networks
 from quire.http.app.proxies import UNIX, Outside, TrustedProxies, parse_address, peer_address, peer_of
 
 PROXY, CLIENT = "10.0.0.1", "203.0.113.7"

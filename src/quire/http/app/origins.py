@@ -21,8 +21,8 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from quire.config.network import LOCAL_NAMES
 from quire.config.settings import Settings
-from quire.config.values import LOCAL_NAMES
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.proxies import Outside, TrustedProxies
 from quire.http.app.request_log import context_of
