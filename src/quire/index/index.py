@@ -9,14 +9,13 @@ Every publication stores its blobs under a key of its own, so a removal never di
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from quire.domain import changes
 from quire.domain import trash as trash_documents
 from quire.domain.changes import Selection, present
-from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.domain.errors import NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
 from quire.domain.promotions import without_pending
@@ -24,19 +23,18 @@ from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.trash import TrashedFile
 from quire.index import commits
 from quire.index.audit.archive import archive_key, carry
-from quire.index.audit.entries import Entry, Origin, timestamp
+from quire.index.audit.entries import Entry, Origin
 from quire.index.commits import (
     Change,
     Commits,
     Known,
     Transition,
-    blob_keys,
     decode,
     deleted_files,
     is_same,
     stored_project,
 )
-from quire.index.integrity import is_whole
+from quire.index.file_blobs import check_present, entry_of, lost_blobs, remove_blobs, store_blobs, with_companions
 from quire.index.trash import Trash
 from quire.index.upload import Upload
 from quire.index.usage import Room, Usage
@@ -45,8 +43,6 @@ from quire.store.contracts import Draft, Record, Store
 PUBLICATION_SECONDS = 600.0
 """A publication that stored its blobs longer ago than this is given up: `collect_garbage` removes blobs that no
 record names, and must spare those of a publication under way. Its grace period is longer than this."""
-_FEW_FILES = 100
-"""Of so many it is asked one by one whether they are stored."""
 
 
 Guard = Callable[[Project | None], None]
@@ -162,7 +158,7 @@ class Index:
         owner: str | None,
     ) -> Change:
         # An upload that is refused, or changes nothing, is found before blobs are stored, so that it costs no write.
-        files = [_entry(upload) for upload in uploads]
+        files = [entry_of(upload) for upload in uploads]
         display_name = uploads[0].project_name
 
         lost: frozenset[str | None] = frozenset()
@@ -190,10 +186,10 @@ class Index:
             read_at = commits.now()
             record = self.store.records.read(self.key(name))
             before = stored_project(record)
-            lost = self._lost(before, files)
+            lost = lost_blobs(self.store.blobs, before, files)
             if lost and before is not None:
-                uploads = [self._with_companions(upload, before) for upload in uploads]
-                files = [_entry(upload) for upload in uploads]
+                uploads = [with_companions(self.store.blobs, upload, before) for upload in uploads]
+                files = [entry_of(upload) for upload in uploads]
             after = publish(before)
             if is_same(before, after):
                 self.store.records.confirm(record)
@@ -204,9 +200,9 @@ class Index:
             try:
                 for upload, file in zip(uploads, files, strict=True):
                     stored.append(file)
-                    self._store_blobs(upload, file)
+                    store_blobs(self.store.blobs, upload, file)
             except BaseException:  # no record can have named them
-                self.remove_blobs(stored)
+                remove_blobs(self.store.blobs, stored)
                 raise
             # without a draft other writers may be at work, but for a new project
             known = Known(record, before, draft, read_at if draft is not None or before is None else -math.inf)
@@ -214,12 +210,12 @@ class Index:
                 self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
             )
         except (StoreFull, StoreReadOnly):
-            self.remove_blobs(stored)
+            remove_blobs(self.store.blobs, stored)
             raise
         except StoreError:
             raise  # the record may have been written: leave the blobs to collect_garbage
         except QuireError:
-            self.remove_blobs(stored)
+            remove_blobs(self.store.blobs, stored)
             raise
         finally:
             if draft is not None:
@@ -227,7 +223,7 @@ class Index:
             for upload in uploads:
                 upload.staged.discard()
         listed = {file.blob for file in change.after.files.values()} if change.after is not None else set()
-        self.remove_blobs([file for file in stored if file.blob not in listed])
+        remove_blobs(self.store.blobs, [file for file in stored if file.blob not in listed])
         return change
 
     def delete(
@@ -280,7 +276,7 @@ class Index:
             trash, key = self.trash.document(name), self.trash.key(name)
             chosen[:] = [each for each in trash_documents.files_of(trash, key) if is_meant(each)]
             listed = project.files if project is not None else {}
-            self._check_present(name, [each.file for each in chosen if each.file.filename not in listed])
+            check_present(self.store.blobs, name, [each.file for each in chosen if each.file.filename not in listed])
             after = project
             if trash is not None:
                 files = [each.file for each in chosen]
@@ -319,7 +315,7 @@ class Index:
             listed = self.trash.fence(self.key(name))
             still = [project for project in (listed, self.trash.document(name)) if project is not None]
             named = {file.blob for project in still for file in project.files.values()}
-            self.remove_blobs([file for file in removed if file.blob not in named])
+            remove_blobs(self.store.blobs, [file for file in removed if file.blob not in named])
         return removed
 
     def yank(
@@ -433,81 +429,9 @@ class Index:
         with Room(self.usage, normalize_name(name)) as room:
             return room.settle(self.commits.make(self.key(name), guarded, action, origin))
 
-    # -- blobs --------------------------------------------------------------------------------------------------------
-
-    def _lost(self, project: Project | None, files: Sequence[File]) -> frozenset[str | None]:
-        """The blobs of files that are listed, published once more, and not whole.
-
-        They are read for this: their publisher asks for them to be there, and has just sent as many bytes.
-        """
-        listed = project.files if project is not None else {}
-        again = [(listed[file.filename], file.sha256) for file in files if file.filename in listed]
-        return frozenset(
-            present.blob
-            for present, sha256 in again
-            if present.sha256 == sha256 and not is_whole(self.store.blobs, present)
-        )
-
-    def _with_companions(self, upload: Upload, project: Project) -> Upload:
-        """The upload with what is left beside the listed file of its name, where it brings none of its own."""
-        present = project.files.get(upload.parsed.filename)
-        if present is None or present.sha256 != upload.staged.digests.sha256:
-            return upload
-        key = f"{present.blob}/{present.filename}"
-        return dataclasses.replace(
-            upload,
-            signature=upload.signature or (self._read(f"{key}.asc") if present.signed else None),
-            provenance=upload.provenance or self._provenance(present),
-        )
-
-    def _provenance(self, file: File) -> bytes | None:
-        """The stored provenance object; None when there is none, or not the one that was verified."""
-        if file.provenance_sha256 is None:
-            return None
-        document = self._read(f"{file.blob}/{file.filename}.attestations")
-        is_whole = document is not None and hashlib.sha256(document).hexdigest() == file.provenance_sha256
-        return document if is_whole else None
-
-    def _check_present(self, name: str, files: Sequence[File]) -> None:
-        """Raises NotFound when the bytes of one of the project's files are not in the store any more."""
-        listed = {blob.key for blob in self.store.blobs.list(name)} if len(files) > _FEW_FILES else None
-        for file in files:
-            key = f"{file.blob}/{file.filename}"
-            if not (self._is_stored(key) if listed is None else key in listed):
-                raise NotFound(
-                    f"The bytes of {file.filename} are not in the store any more, so nothing was restored; "
-                    "restore other files without it."
-                )
-
-    def _is_stored(self, key: str) -> bool:
-        try:
-            self.store.blobs.open(key).close()
-        except BlobMissing:
-            return False
-        return True
-
-    def _read(self, key: str) -> bytes | None:
-        """A small document; None when it cannot be read."""
-        try:
-            with self.store.blobs.open(key) as opened:
-                return opened.read()
-        except QuireError:
-            return None
-
-    def _store_blobs(self, upload: Upload, file: File) -> None:
-        companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.provenance}
-        key = f"{file.blob}/{file.filename}"
-        documents = {f"{key}{suffix}": document for suffix, document in companions.items() if document is not None}
-        self.store.blobs.publish(upload.staged, documents)
-
     def remove_blobs(self, files: Iterable[File]) -> None:
         """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
-        for file in files:
-            for key in blob_keys(file):
-                try:
-                    self.store.blobs.remove(key)
-                except StoreError:
-                    return
+        remove_blobs(self.store.blobs, files)
 
 
 def _ask(guard: Guard | None, project: Project | None) -> None:
@@ -519,34 +443,3 @@ def all_indexes(store: Store, origin: Origin | None = None) -> list[Index]:
     """Every index of a store. `origin`: as for one of them. Raises StoreError."""
     prefixes = (prefix.partition("/") for prefix in store.records.prefixes())
     return [Index(store, name, origin) for name, _, kind in prefixes if kind == "projects"]
-
-
-def _blob_of(upload: Upload) -> str:
-    """The folder of the key that the upload was staged for."""
-    blob, _, filename = upload.staged.key.rpartition("/")
-    if filename != upload.parsed.filename or not blob.startswith(f"{upload.parsed.project}/"):
-        raise ValueError(f"{upload.parsed.filename} was staged as {upload.staged.key}")
-    return blob
-
-
-def _entry(upload: Upload) -> File:
-    digests = upload.staged.digests
-    return File(
-        filename=upload.parsed.filename,
-        version=upload.parsed.version,
-        size=upload.staged.size,
-        hashes={
-            "sha256": digests.sha256,
-            "blake2b_256": digests.blake2b_256,
-            "md5": digests.md5,
-            **digests.other,
-        },
-        uploaded=upload.uploaded or timestamp(),
-        requires_python=upload.requires_python,
-        metadata_sha256=None if upload.metadata is None else hashlib.sha256(upload.metadata).hexdigest(),
-        signed=upload.signature is not None,
-        attested=upload.provenance is not None,
-        provenance_sha256=None if upload.provenance is None else hashlib.sha256(upload.provenance).hexdigest(),
-        uploader=upload.uploader,
-        blob=_blob_of(upload),
-    )
