@@ -7,14 +7,17 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from tests.asking import OPEN
-from tests.serving import Served, free_port, quire_command, running, until
+from tests.serving import Served, environment, free_port, quire_command, running, until
 
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 _LEAST = 1.0
 """Seconds in which every worker of a server may be killed once, the oldest first."""
 
@@ -38,11 +41,13 @@ def quire_servers(
     kill_every: float = 0.0,
     flags: Sequence[object] = OPEN,
     program: Callable[..., list[str]] = quire_command,
+    variables: Mapping[str, str] = NO_VARIABLES,
 ) -> Iterator[list[tuple[Served, Victim]]]:
     """One quire server of each kind; the nth serves the nth root (or the only one), a directory or a URL.
 
     `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `flags`: those
-    of the access rules. `program`: the command line of quire with these arguments.
+    of the access rules. `program`: the command line of quire with these arguments. `variables`: of its environment,
+    beside those of the tests.
     """
     with ExitStack() as stack:
         started = []
@@ -52,7 +57,7 @@ def quire_servers(
             home.mkdir()
             common = ("-p", port, "-H", "127.0.0.1", "-o", "--workers", workers, "--server", kind)
             command = program("run", *common, *flags, roots[number % len(roots)])
-            served = stack.enter_context(running(command, port, cwd=home))
+            served = stack.enter_context(running(command, port, cwd=home, environ=environment(**variables)))
             started.append((served, Victim(served.process.pid, max(kill_every, _LEAST / workers))))
         for served, _ in started:
             until(lambda pid=served.process.pid: len(workers_of(pid)) >= workers)  # type: ignore[misc]  # as above

@@ -1,17 +1,20 @@
 """Names that are private at a mirror, asked for through all workers by every door while workers are killed: not one
 request for them may reach the upstream, which has them all.
 
-First come the names that are private all the time. Then others become private: by a claim, and by a first upload that
-runs while clients ask for the name. Until that is acknowledged the upstream may be asked for them; from then on not.
+Some names are private all the time. In each round others become private while clients ask for them: by a claim, by a
+first upload, by the promotion of a stage. Until that is acknowledged the upstream may be asked for them; from then on
+not. Names that are reserved are never asked for, also while they are uploaded and promoted.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,35 +26,38 @@ from quire.domain.project import Status
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
-from quire.operations import defining
+from quire.operations import defining, promoting
+from quire.operations.advisories import update_advisories
+from quire.process.progress import Progress
 from quire.store.contracts import Store
 from quire.store.opening import open_store
 from tests.asking import OPEN, content_type, multipart, twine_form
+from tests.bucket.proxy import ProxyProcess
 from tests.distributions import make_wheel, wheel_name
-from tests.linearizability.http import Connection, NoAnswer, NotSent
+from tests.linearizability.http import Answer, Connection, NoAnswer, NotSent
 from tests.linearizability.mirrors import program
+from tests.linearizability.mirrors.private_doors import Request, request_for
 from tests.linearizability.mirrors.program import Safeguard
 from tests.linearizability.runs import command
-from tests.linearizability.servers import Killer, quire_servers
-from tests.serving import until
+from tests.linearizability.servers import Killer, Victim, quire_servers
+from tests.serving import Served, until
 from tests.upstreams import FakeIndex, serving_index
 
-DOORS: Final = (
-    *("/simple/{}/", "/simple/{}", "/{}", "/{}/", "/pypi/{}/json", "/{}/json", "/packages/{}/x/{}-1.0.tar.gz"),
-    *("/packages/{}-1.0-py3-none-any.whl", "/packages/{}-1.0-py3-none-any.whl.metadata"),
-    "/simple/{}/?format=application/vnd.pypi.simple.v1%2Bjson",
-)
-"""Every address that leads to a project by its name."""
-_PREFIXES: Final = ("", "/front")
-"""Of the index at the root, and of one before it."""
+_ALL: Final = ("", "/front", "/stage")
+"""The prefixes of the index at the root, of one before it, and of a stage before it."""
+_CONTROL: Final = "control"
+"""A name that is not private."""
 _ORIGIN: Final = Origin(command="judge")
-_CLAIMED_LATER: Final = "claimed-later"
-_UPLOADED_LATER: Final = "uploaded-later"
-_RESERVED_UPLOAD: Final = "acme-uploaded"
+_EXPECTED: Final = frozenset({200, 301, 302, 303, 404})
 _LEAST: Final = 20
 """Requests of each client, however busy the machine is."""
 _QUIET: Final = 1.0
 """Seconds without a request to the upstream, after which nothing is under way."""
+_ACCEPT: Final = (
+    b"Accept: text/html\r\n",
+    b"Accept: application/vnd.pypi.simple.v1+json\r\n",
+    b"Accept: application/vnd.pypi.simple.v1+json\r\nAccept-Encoding: gzip\r\nUser-Agent: uv/0.9\r\n",
+)
 
 
 @dataclass
@@ -61,8 +67,10 @@ class Findings:
     requests: int = 0
     """Of clients, that were answered."""
     kills: int = 0
-    controls: int = 0
-    """Requests to the upstream for a name that is not private: it can be asked."""
+    faults: int = 0
+    """Requests to the bucket that failed on the way."""
+    controls: list[int] = field(default_factory=list)
+    """Of each round, the requests to the upstream for a name that is not private: it can be asked."""
     leaked: Counter[str] = field(default_factory=Counter)
     """Requests to the upstream for private names, by path."""
     odd: Counter[str] = field(default_factory=Counter)
@@ -75,55 +83,97 @@ def ask_for_private_names(
     seed: int,
     seconds: float,
     kill_every: float,
+    rounds: int = 1,
+    faults: float = 0.0,
     safeguard: Safeguard = Safeguard.NONE,
 ) -> Findings:
-    """Start a server with three workers over the store, and ask. `seconds`: of each of the two parts."""
-    private = _prepare(store)
-    names = (*private, _CLAIMED_LATER, _UPLOADED_LATER, _RESERVED_UPLOAD)
-    findings = Findings()
-    with serving_index() as upstream:
-        for name in (*names, "control"):
-            if name != _UPLOADED_LATER:  # else its upload would be refused
-                upstream.has(name, {wheel_name(name, "9.0"): make_wheel(name, "9.0")})
-        flags = (*OPEN, "--upstream", upstream.url, "--upstream-max-age", 0, "--local", "acme-*")
-        with quire_servers(
-            ("gunicorn",),
-            [store],
-            folder,
-            3,
-            kill_every=kill_every,
-            flags=flags,
-            program=partial(command, program.__name__, safeguard),
-        ) as servers:
-            served, victim = servers[0]
-            asking = _Asking((served.host, served.port), findings, random.Random(seed))
+    """Start a server with three workers over the store, and ask. `seconds`: of each part; there is one more than
+    rounds. `faults`: of a thousand requests of the workers to the bucket, that many fail on the way or are late."""
+    private = _prepare(store, folder)
+    findings, choose = Findings(), random.Random(seed)
+    with serving_index() as upstream, _faulty(faults, seed, findings) as proxy:
+        for name in (*private, _CONTROL):
+            upstream.has(name, {wheel_name(name, "9.0"): make_wheel(name, "9.0")})
+        with _served(store, folder, upstream, kill_every, safeguard, proxy) as (served, victim):
+            asking = _Asking((served.host, served.port), findings, choose, may_fail=bool(faults))
+            judged = _Judged(upstream, dict.fromkeys(private, 0))
             with Killer([victim], random.Random(seed)) as killer:
-                asking.ask_all((*private, _RESERVED_UPLOAD, "control"), seconds)
-                asking.ask_all(("control",), 0.5)
-                findings.controls = len(_about(upstream, ("control",), 0))
-                _count(findings, upstream, (*private, _RESERVED_UPLOAD), 0)
-                asking.become_private(open_store(str(store)))
+                asking.ask_all({**private, _CONTROL: _ALL}, seconds)
+                findings.controls.append(judged.controls(asking))
+                for number in range(rounds):
+                    later = _Later(number, open_store(str(store)), upstream)
+                    judged.begin(later.reserved, 0)
+                    asking.together([partial(later.become_private, asking)], {**later.names, _CONTROL: _ALL})
+                    _wait_until_quiet(upstream)
+                    judged.begin(later.names, len(upstream.paths))
+                    private |= later.names
+                    asking.ask_all({**private, **later.names, _CONTROL: _ALL}, seconds)
+                    findings.controls.append(judged.controls(asking))
                 _wait_until_quiet(upstream)
-                begun = len(upstream.paths)
-                _count(findings, upstream, (_RESERVED_UPLOAD,), 0)
-                asking.ask_all(names, seconds)
-                _wait_until_quiet(upstream)
-                _count(findings, upstream, names, begun)
-            findings.kills = killer.kills
+            findings.kills, findings.leaked = killer.kills, judged.leaked()
     return findings
 
 
-def _about(upstream: FakeIndex, names: Sequence[str], begin: int) -> list[str]:
-    plain = {_plain(name) for name in names}
-    return [path for path in upstream.paths[begin:] if any(name in _plain(path) for name in plain)]
+@contextmanager
+def _served(
+    store: Path | str, folder: Path, upstream: FakeIndex, kill_every: float, safeguard: Safeguard, proxy: str | None
+) -> Iterator[tuple[Served, Victim]]:
+    flags = (*OPEN, "--upstream", upstream.url, "--upstream-max-age", 0, "--local", "acme-*")
+    with quire_servers(
+        ("gunicorn",),
+        [store],
+        folder,
+        3,
+        kill_every=kill_every,
+        flags=flags,
+        program=partial(command, program.__name__, safeguard),
+        variables={} if proxy is None else {"AWS_ENDPOINT_URL": proxy},
+    ) as servers:
+        yield servers[0]
+
+
+@contextmanager
+def _faulty(faults: float, seed: int, findings: Findings) -> Iterator[str | None]:
+    """The URL of a proxy before the bucket that fails; None for none."""
+    if not faults:
+        yield None
+        return
+    proxy = ProxyProcess(faults, seed)
+    try:
+        yield proxy.url
+        findings.faults = sum(proxy.counts()[1].values())
+    finally:
+        proxy.stop()
+
+
+class _Judged:
+    """The requests for names at the upstream, from when they are private."""
+
+    def __init__(self, upstream: FakeIndex, begun: Mapping[str, int]) -> None:
+        self._upstream = upstream
+        self._begun = dict(begun)
+        self._controls = 0
+
+    def begin(self, names: Sequence[str] | Mapping[str, object], number: int) -> None:
+        """From its request of this number on the upstream must not be asked for them, if not from an earlier one on."""
+        for name in names:
+            self._begun.setdefault(name, number)
+
+    def controls(self, asking: _Asking) -> int:
+        """The requests for the control since the last call; one more is made."""
+        asking.ask_all({_CONTROL: ("",)}, 0.0)
+        before, self._controls = self._controls, sum(_CONTROL in path for path in self._upstream.paths)
+        return self._controls - before
+
+    def leaked(self) -> Counter[str]:
+        paths = self._upstream.paths
+        return Counter(
+            path for name, begun in self._begun.items() for path in paths[begun:] if _plain(name) in _plain(path)
+        )
 
 
 def _plain(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
-
-
-def _count(findings: Findings, upstream: FakeIndex, names: Sequence[str], begin: int) -> None:
-    findings.leaked.update(_about(upstream, names, begin))
 
 
 def _wait_until_quiet(upstream: FakeIndex) -> None:
@@ -142,53 +192,32 @@ def _wait_until_quiet(upstream: FakeIndex) -> None:
 class _Asking:
     """The clients."""
 
-    def __init__(self, server: tuple[str, int], findings: Findings, choose: random.Random) -> None:
+    def __init__(self, server: tuple[str, int], findings: Findings, choose: random.Random, *, may_fail: bool) -> None:
+        """`may_fail`: whether the store fails at times, which clients are told."""
         self._server = server
         self._findings = findings
         self._choose = choose
+        self._expected = _EXPECTED | ({503} if may_fail else set())
 
-    def ask_all(self, names: Sequence[str], seconds: float) -> None:
-        """Four clients ask by every door, at least once each by chance alone, for so long."""
+    def ask_all(self, names: Mapping[str, Sequence[str]], seconds: float) -> None:
+        """Four clients ask for so long, for names and below their prefixes, by doors that they choose."""
         ends = time.monotonic() + seconds
-        self._together([lambda: self._ask(names, lambda: time.monotonic() > ends)] * 4)
+        self._run([self._client(names, lambda: time.monotonic() > ends) for _ in range(4)])
 
-    def become_private(self, store: Store) -> None:
-        """Upload two new names while clients ask for them, and claim another one that the upstream has."""
-        names, over = (_UPLOADED_LATER, _RESERVED_UPLOAD, _CLAIMED_LATER), threading.Event()
+    def together(self, changes: Sequence[Callable[[], object]], names: Mapping[str, Sequence[str]]) -> None:
+        """Three clients ask while the changes are made."""
+        over = threading.Event()
 
         def change() -> None:
             try:
-                for name in (_UPLOADED_LATER, _RESERVED_UPLOAD):
-                    self._upload(name)
-                defining.set_index(
-                    AccessRecords(store), "main", {"claim": [_CLAIMED_LATER]}, default="main", origin=_ORIGIN
-                )
+                for each in changes:
+                    each()
             finally:
                 over.set()
 
-        self._together([change, *[lambda: self._ask(names, over.is_set)] * 3])
+        self._run([change, *(self._client(names, over.is_set) for _ in range(3))])
 
-    def _ask(self, names: Sequence[str], is_over: Callable[[], bool]) -> None:
-        choose = random.Random(self._choose.random())
-        connection = Connection(*self._server)
-        asked = 0
-        while not is_over() or asked < _LEAST:
-            asked += 1
-            name, door, prefix = choose.choice(names), choose.choice(DOORS), choose.choice(_PREFIXES)
-            spelling = choose.choice((name, name, name.title(), name.replace("-", "_"), name.replace("-", ".")))
-            try:
-                answer = connection.get(f"{prefix}{door.format(spelling, spelling)}", b"Accept: text/html\r\n")
-            except (NoAnswer, NotSent):
-                connection.close()
-                continue
-            self._findings.requests += 1
-            if answer.status not in {200, 301, 302, 303, 404} and name != "control":
-                self._findings.odd[f"{door} of {name}: {answer.status}"] += 1
-            if choose.random() < 0.1:
-                connection.close()
-        connection.close()
-
-    def _upload(self, name: str) -> None:
+    def upload(self, name: str) -> None:
         """Until it is acknowledged: its worker may be killed meanwhile."""
         filename = wheel_name(name, "1.0")
         body = multipart(twine_form(filename, make_wheel(name, "1.0"), name=name, version="1.0"))
@@ -201,14 +230,36 @@ class _Asking:
                 return False
             finally:
                 connection.close()
-            if status == 403:  # the upstream was asked for it, and has it
-                self._findings.odd[f"upload of {name}: 403"] += 1
+            if status not in {200, 503}:  # 403: the upstream was asked for it, and has it
+                self._findings.odd[f"upload of {name}: {status}"] += 1
             return status in {200, 403}
 
         until(is_uploaded)
 
+    def _client(self, names: Mapping[str, Sequence[str]], is_over: Callable[[], bool]) -> Callable[[], None]:
+        return partial(self._ask, names, is_over, random.Random(self._choose.random()))
+
+    def _ask(self, names: Mapping[str, Sequence[str]], is_over: Callable[[], bool], choose: random.Random) -> None:
+        connection, known = Connection(*self._server), tuple(names)
+        asked = 0
+        while not is_over() or asked < _LEAST:
+            asked += 1
+            name = choose.choice(known)
+            request = request_for(name, choose.choice(names[name]), choose)
+            try:
+                answer = _sent(connection, request, choose.choice(_ACCEPT))
+            except (NoAnswer, NotSent):
+                connection.close()
+                continue
+            self._findings.requests += 1
+            if answer.status not in self._expected and name != _CONTROL:
+                self._findings.odd[f"{request.door} of {name}: {answer.status}"] += 1
+            if choose.random() < 0.1:
+                connection.close()
+        connection.close()
+
     @staticmethod
-    def _together(jobs: Sequence[Callable[[], object]]) -> None:
+    def _run(jobs: Sequence[Callable[[], object]]) -> None:
         threads = [threading.Thread(target=job) for job in jobs]
         for thread in threads:
             thread.start()
@@ -216,34 +267,80 @@ class _Asking:
             thread.join()
 
 
-def _prepare(store: Path | str) -> tuple[str, ...]:
-    """Make what is private in the store; the names."""
+def _sent(connection: Connection, request: Request, accept: bytes) -> Answer:
+    if request.body:
+        return connection.post(request.path, request.content_type, request.body)
+    return connection.get(request.path, b"" if request.door.startswith("/integrity/") else accept)
+
+
+class _Later:
+    """The names that become private in one round."""
+
+    def __init__(self, number: int, store: Store, upstream: FakeIndex) -> None:
+        self._store = store
+        self._uploaded = (f"uploaded-later-{number}", f"acme-uploaded-{number}")
+        self._promoted = (f"promoted-later-{number}", f"acme-promoted-{number}")
+        self._claimed = f"claimed-later-{number}"
+        self.names = dict.fromkeys((*self._uploaded, *self._promoted, self._claimed), _ALL)
+        self.reserved = [name for name in self.names if name.startswith("acme-")]
+        """Private from the beginning."""
+        for name in self.names:
+            if name != self._uploaded[0]:  # else its upload would be refused
+                upstream.has(name, {wheel_name(name, "9.0"): make_wheel(name, "9.0")})
+        for name in self._promoted:
+            _publish(Index(store, "stage"), name)
+
+    def become_private(self, asking: _Asking) -> None:
+        """Upload two, promote two from the stage in one step, and claim one that the upstream has."""
+        for name in self._uploaded:
+            asking.upload(name)
+        stage = Index(self._store, "stage")
+        projects = {name: project for name in self._promoted if (project := stage.project(name)) is not None}
+        promoting.promote(stage, projects, promoting.Target(Index(self._store)), origin=_ORIGIN)
+        access = AccessRecords(self._store)
+        defining.set_index(access, "main", {"claim": [self._claimed]}, default="main", origin=_ORIGIN)
+
+
+def _publish(index: Index, name: str) -> None:
+    filename = wheel_name(name, "1.0")
+    staging = index.store.blobs.stage(upload_key(filename))
+    staging.write(make_wheel(name, "1.0"))
+    index.publish([examine(staging.finish(), filename)])
+
+
+def _prepare(store: Path | str, folder: Path) -> dict[str, tuple[str, ...]]:
+    """Make what is private in the store, and an advisory; the names, with the prefixes below which they are."""
     if isinstance(store, Path):
         store.mkdir(parents=True, exist_ok=True)
     opened = open_store(str(store))
     access, main, behind = AccessRecords(opened), Index(opened), Index(opened, "behind")
     ours, theirs = ("ours-hosted", "ours-deleted", "ours-held"), ("ours-behind", "ours-emptied")
     for name in (*ours, *theirs):
-        index = main if name in ours else behind
-        filename = wheel_name(name, "1.0")
-        staging = opened.blobs.stage(upload_key(filename))
-        staging.write(make_wheel(name, "1.0"))
-        index.publish([examine(staging.finish(), filename)])
+        _publish(main if name in ours else behind, name)
     main.delete("ours-deleted", Selection())
     behind.delete("ours-emptied", Selection())
     main.set_status("ours-held", Status.QUARANTINED)
     for name, settings in (
         ("behind", {"claim": ["ours-claimed-behind"]}),
         ("front", {"behind": ["main"], "claim": ["ours-claimed-front"]}),
+        ("stage", {"in_front_of": "main"}),
     ):
         defining.create_index(access, name, settings, default="main", origin=_ORIGIN)
-    changes = {"behind": ["behind"], "claim": ["ours-claimed", "ours-pattern-*"]}
+    _publish(Index(opened, "stage"), "ours-staged")
+    affected = [{"package": {"ecosystem": "PyPI", "name": "ours-hosted"}, "versions": ["1.0"]}]
+    advisory = {"id": "MAL-1", "modified": "2026-01-01T00:00:00Z", "affected": affected}
+    (folder / "advisory.json").write_text(json.dumps(advisory))
+    update_advisories(opened, access, str(folder / "advisory.json"), "osv", origin=_ORIGIN, progress=Progress())
+    granted = {"name": "ourspace", "owners": ["group:platform"], "with_existing": False}
+    changes = {"behind": ["behind"], "claim": ["ours-claimed", "ours-pattern-*"], "grant_namespace": granted}
     defining.set_index(access, "main", changes, default="main", origin=_ORIGIN)
-    names = (*ours, *theirs, "ours-claimed-behind", "ours-claimed", "ours-pattern-x", "acme-reserved")
-    if not isinstance(store, Path):
-        return names
-    (store / wheel_name("ours-dropped", "1.0")).write_bytes(make_wheel("ours-dropped", "1.0"))
-    (store / f".{wheel_name('ours-copied', '1.0')}.Xy12Zz").write_bytes(b"half")
-    (store / "sub").mkdir()
-    (store / "sub" / "ours-partial-1.0.tar.gz.part").write_bytes(b"half")
-    return (*names, "ours-dropped", "ours-copied", "ours-partial")
+    everywhere = (*ours, *theirs, "ours-claimed-behind", "ours-claimed", "ours-pattern-x", "acme-reserved")
+    names: dict[str, tuple[str, ...]] = dict.fromkeys((*everywhere, "ourspace-tools"), _ALL)
+    names |= {"ours-claimed-front": ("/front",), "ours-staged": ("/stage",)}
+    if isinstance(store, Path):
+        (store / wheel_name("ours-dropped", "1.0")).write_bytes(make_wheel("ours-dropped", "1.0"))
+        (store / f".{wheel_name('ours-copied', '1.0')}.Xy12Zz").write_bytes(b"half")
+        (store / "sub").mkdir()
+        (store / "sub" / "ours-partial-1.0.tar.gz.part").write_bytes(b"half")
+        names |= dict.fromkeys(("ours-dropped", "ours-copied", "ours-partial"), _ALL)
+    return names
