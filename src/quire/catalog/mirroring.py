@@ -17,8 +17,11 @@ from quire.domain.upstreams import UpstreamDefinition, without_login
 from quire.observe.metrics.tally import MirrorTally
 from quire.process.threads import Threads
 from quire.store.contracts import Store
+from quire.upstream.answers import Ask
 from quire.upstream.asking import PageRequests
 from quire.upstream.files import MirroredFiles
+from quire.upstream.first_page import UntilFirstPage
+from quire.upstream.kept import upstreams
 from quire.upstream.mirror import ASK_SECONDS, Mirror
 from quire.upstream.mirrored import Ages
 from quire.upstream.reach import Reach
@@ -126,10 +129,13 @@ class Mirrors:
             if self._confirms
             else Ages(fresh, _BEHIND * fresh, stale)
         )
+        asking: Ask = PageRequests(server)
+        if not self._confirms:
+            asking = UntilFirstPage(asking, server.url, lambda: name in upstreams(store.records), threads.readers)
         mirror = Mirror(
             store,
             name,
-            PageRequests(server),
+            asking,
             ages,
             executor=threads.readers,
             makers=threads.large_pages if store.validates_inline else threads.readers,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.asking import JSON_V1, OPEN, Site, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import run_quire, until
+from tests.serving import free_port, run_quire, until
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 
 NAME = wheel_name("far", "1.0")
@@ -232,6 +232,28 @@ def test_workers_share_what_one_of_them_was_told(tmp_path: Path) -> None:
             assert again.filenames("far") == [NAME, later]
             assert again.client.get(again.file_url("far", NAME)).content == CONTENT
             assert len(asked(upstream, "/files/")) == before
+
+
+@pytest.mark.on_disk("several servers on one directory")
+def test_an_upstream_that_gives_no_page_is_a_warning(tmp_path: Path) -> None:
+    """With its URL and the reason, at its first answer, once; none where a page is kept, nor after one."""
+    with serving_index() as upstream:
+        upstream.has("far", {NAME: CONTENT})
+        upstream.at("/login/far/", Answer(b"<h1>Log in</h1>", "text/html"))
+        for url, status, reason in (
+            (f"{upstream.base}/", 404, "does not know this project"),
+            (f"{upstream.base}/login/", 502, "of a login"),
+            (f"http://127.0.0.1:{free_port()}/simple/", 503, "cannot be reached"),
+        ):
+            with serve(tmp_path, *OPEN, "--upstream", url, NO_PROXY="*") as wrong:
+                assert {wrong.get(f"/simple/{name}/").status_code for name in ("far", "far", "other")} <= {status, 404}
+                (line,) = (each for each in wrong.served.output().splitlines() if "gives no page yet" in each)
+                assert all(each in line for each in (url, reason, "mostly ends in /simple/")), line
+        for name in ("far", "unknown"):
+            with mirror(tmp_path, upstream, "--upstream-max-age", 0) as right:
+                right.get(f"/simple/{name}/")
+                right.get("/simple/acme/")
+                assert "gives no page yet" not in right.served.output()
 
 
 @pytest.mark.on_disk("two servers on one directory")
