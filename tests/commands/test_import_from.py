@@ -164,6 +164,32 @@ def test_an_index_without_settings_has_nothing_to_carry(
     assert run(capsys, "--from", "old", "new")[1] == ""
 
 
+def test_what_is_made_for_one_store_is_named(source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tokens, publishers, webhooks, advisories and stages, with the commands that make them again, as long as the
+    target has none; it is no error."""
+    publish_wheel(source, "alpha")
+    (tmp_path / "new").mkdir()
+    affected = [{"package": {"ecosystem": "PyPI", "name": "alpha"}, "versions": ["1.0"]}]
+    advisory = {"id": "MAL-1", "modified": "2026-01-01T00:00:00Z", "affected": affected}
+    (tmp_path / "advisory.json").write_text(json.dumps(advisory))
+    made = (
+        *(["token", "create", "--right", "read"], ["token", "create", "--right", "read", "--expires", "30d"]),
+        ["publisher", "add", "gitlab", "--repository", "acme/tools", "--workflow", "ci.yml", "--project", "acme-*"],
+        *(["webhook", "add", "https://hooks.example/"], ["osv", "update", "advisory.json"]),
+        *(["stage", "create", name, "--in-front-of", "main"] for name in ("pr-1", "pr-2")),
+    )
+    for command in made:
+        assert cli.main([*command, "-d", "old"]) == 0, command
+    _, err = run(capsys, "--from", "old", "new")
+    (line,) = err.splitlines()
+    assert "2 tokens, 1 trusted publisher, 1 webhook, advisories (osv), stages (pr-1, pr-2). Servers of " in line
+    commands = ("quire token create", "quire publisher add", "quire webhook add", "quire osv update")
+    assert all(each in line for each in (*commands, "quire stage create"))
+    for command in made[1:]:
+        assert cli.main([*command, "-d", "new"]) == 0
+    assert run(capsys, "--from", "old", "new")[1] == ""
+
+
 def test_json_has_everything(source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One document; a project whose marks alone changed is counted."""
     publish_wheel(source, "alpha")

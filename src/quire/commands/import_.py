@@ -13,6 +13,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,21 @@ def run(arguments: argparse.Namespace) -> int:
                 _print(source, report)
     if arguments.json:
         print_json({"into": opened.store.place, "index": opened.index.name, "sources": sources})
-    for sentence in _left_behind(source_store, opened.store, arguments) if source_store is not None else ():
-        print(f"quire: error: {sentence}", file=sys.stderr)
-        failed = True
+    if source_store is not None:
+        failed |= _report_what_is_left(source_store, opened.store, arguments)
     return 1 if failed else 0
+
+
+def _report_what_is_left(source: Store, target: Store, arguments: argparse.Namespace) -> bool:
+    """Print what the source has and the target has not; whether that is an error. Raises StoreError."""
+    is_error = False
+    for sentence in _left_behind(source, target, arguments):
+        print(f"quire: error: {sentence}", file=sys.stderr)
+        is_error = True
+    again = _to_make_again(source, target, arguments)
+    if again is not None:
+        print(f"quire: warning: {plain(again)}", file=sys.stderr)
+    return is_error
 
 
 def _left_behind(source: Store, target: Store, arguments: argparse.Namespace) -> Iterator[str]:
@@ -145,6 +157,37 @@ def _left_behind(source: Store, target: Store, arguments: argparse.Namespace) ->
             f"policies and other settings; before they start, carry them by 'quire apply --export -d {source.place} > "
             f"indexes.toml' and 'quire apply indexes.toml -d {target.place}'."
         )
+
+
+def _to_make_again(source: Store, target: Store, arguments: argparse.Namespace) -> str | None:
+    """A sentence about what is made for one store, and so is not copied, if the target has none of it; None where
+    nothing is to be made. Raises StoreError."""
+    found, there = AccessRecords(source).read().state.document, AccessRecords(target).read().state.document
+    now = datetime.now(UTC)
+    tokens = [each for each in found.tokens.values() if each.revoked is None and not each.has_expired(now)]
+    stages = [
+        name
+        for name, definition in found.indexes.items()
+        if definition.in_front_of is not None and definition.session is None and not definition.has_ended(now)
+        if arguments.index in {None, name} and name not in there.indexes
+    ]
+    left = []
+    if tokens and not there.tokens:
+        left.append((count(len(tokens), "token"), "token create"))
+    if found.publishers and not there.publishers:
+        left.append((count(len(found.publishers), "trusted publisher"), "publisher add"))
+    if found.webhooks and not there.webhooks:
+        left.append((count(len(found.webhooks), "webhook"), "webhook add"))
+    if found.advisories and not there.advisories:
+        left.append((f"advisories ({', '.join(found.advisories)})", "osv update"))
+    if stages:
+        left.append((f"stages ({', '.join(stages)})", "stage create"))
+    if not left:
+        return None
+    return (
+        f"Not copied from {source.place}: {', '.join(what for what, _ in left)}. Servers of {target.place} have none; "
+        f"make them again there: {', '.join(f'quire {command}' for _, command in left)}."
+    )
 
 
 def _importers(
