@@ -88,15 +88,19 @@ class Mirrored:
 
         A page with metadata that was made here changes with each of them: it is not kept.
         """
-        if self._pages is None or self.page is None or self.page.content is None or self.page.made:
-            return make()
-        return self._pages.renderings.get(self.name, self.page.content, form, make)
+        kept = self._renderings()
+        return make() if kept is None else kept[0].get(self.name, kept[1], form, make)
 
     def rendering_inline(self, form: str) -> Rendering | None:
         """The same as it is kept, if that is read without waiting; else None."""
+        kept = self._renderings()
+        return None if kept is None else kept[0].get_inline(self.name, kept[1], form)
+
+    def _renderings(self) -> tuple[Renderings, str] | None:
+        """Where the page is kept in its forms, and the name of its content; None for one that is not kept so."""
         if self._pages is None or self.page is None or self.page.content is None or self.page.made:
             return None
-        return self._pages.renderings.get_inline(self.name, self.page.content, form)
+        return self._pages.renderings, self.page.content
 
 
 class PageStore:

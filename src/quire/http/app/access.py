@@ -240,7 +240,6 @@ class Access:
     ) -> HttpError:
         """Count and log a request that is not allowed; the error for its client. `loop`: the worker's, from any other
         thread."""
-        context = context_of(request.scope)
         if isinstance(decision, NeedsLogin):
             reason, refusal = "login_needed", HttpError(401, decision.sentence, CHALLENGE)
         else:
@@ -249,34 +248,38 @@ class Access:
             self._count_refusal(reason)
         else:
             loop.call_soon_threadsafe(self._count_refusal, reason)
+        self._log_refusal(request, reason, right, index=index, project=project)
+        return refusal
+
+    def _log_refusal(
+        self,
+        request: Request,
+        reason: str,
+        right: Right,
+        *,
+        index: str,
+        project: str | None,
+        namespace: Namespace | None = None,
+    ) -> None:
+        context = context_of(request.scope)
         log.info(
             "access refused",
             reason=reason,
             right=right.name.lower(),
             index=index,
             project=project,
+            namespace=None if namespace is None else namespace.name,
             user=context.user or None,
             token=context.principal.token,
             client=self._proxies.client_address(request),
             request=context.request_id,
         )
-        return refusal
 
     def _reserved(self, request: Request, index: str, project: str, namespace: Namespace) -> NamespaceReserved:
         """Count and log an upload below a namespace of others; the error for its client."""
         context = context_of(request.scope)
         self._count_refusal("forbidden")
-        log.info(
-            "access refused",
-            reason="namespace",
-            namespace=namespace.name,
-            index=index,
-            project=project,
-            user=context.user or None,
-            token=context.principal.token,
-            client=self._proxies.client_address(request),
-            request=context.request_id,
-        )
+        self._log_refusal(request, "namespace", Right.UPLOAD, index=index, project=project, namespace=namespace)
         sender = f"the user {context.principal.name[:100]} is" if context.principal.token is None else "this token is"
         sender = "a sender without a login is" if context.principal.is_anonymous else sender
         return NamespaceReserved(
@@ -287,18 +290,8 @@ class Access:
     def _kept(self, request: Request, index: str, project: str, loop: asyncio.AbstractEventLoop) -> NameReserved:
         """Count and log an upload to a new project whose name is reserved for others; the error for its client. For any
         thread; `loop`: the worker's."""
-        context = context_of(request.scope)
         loop.call_soon_threadsafe(self._count_refusal, "forbidden")
-        log.info(
-            "access refused",
-            reason="session",
-            index=index,
-            project=project,
-            user=context.user or None,
-            token=context.principal.token,
-            client=self._proxies.client_address(request),
-            request=context.request_id,
-        )
+        self._log_refusal(request, "session", Right.UPLOAD, index=index, project=project)
         return NameReserved(
             f"The name {project} is reserved for the first release of another sender, whose publishing session is not "
             "finished; repeat this when it has ended, or choose another name."
