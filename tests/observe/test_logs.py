@@ -22,7 +22,7 @@ from quire.http.app.access_lines import AccessFields
 from quire.http.app.request_log import AccessLog, RequestContext, RequestIds, request_properties
 from quire.observe.logs import JsonFormatter, LineFormatter, redacted
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
-from tests.distributions import make_wheel, wheel_name
+from tests.distributions import make_sdist, make_wheel, wheel_name
 from tests.serving import until
 
 SECRET = "hunter2-Geheim"
@@ -367,6 +367,20 @@ def test_every_answer_has_an_id(tmp_path: Path) -> None:
             assert sent.headers["x-request-id"] == "abc-1"
             made = site.client.get(path, headers={"X-Request-ID": "<script>"})
             assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]+", made.headers["x-request-id"])
+
+
+def test_the_line_of_a_drop_in_has_its_project(tmp_path: Path) -> None:
+    """Whatever its name, in a folder of any name, or in none."""
+    (tmp_path / "packages" / "simple").mkdir(parents=True)
+    places = {"My.Tool-1.0.tar.gz": "my-tool", "simple/other_tool-1.0.tar.gz": "other-tool"}
+    for place, project in places.items():
+        (tmp_path / "packages" / place).write_bytes(make_sdist(project, "1.0"))
+    with serve(tmp_path, *OPEN, *JSON) as site:
+        for place in places:
+            assert site.get(f"/packages/{place}").status_code == 200
+        until(lambda: all(requests_of(site, f"/packages/{place}") for place in places))
+        logged = {place: requests_of(site, f"/packages/{place}")[0].get("project") for place in places}
+    assert logged == places
 
 
 def test_refused_uploads_are_in_the_log_and_not_in_the_audit_log(tmp_path: Path) -> None:

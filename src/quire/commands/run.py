@@ -166,7 +166,7 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool, bool]:
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
-        _warn_of_mirrors(unnamed_mirrors(store, settings))
+        _log_mirrors(unnamed_mirrors(store, settings), settings)
         rules = rules_of_grants(store, settings)
         return settings, has_tokens(store, settings), _log_rules(rules, settings)
 
@@ -188,13 +188,18 @@ def _asked(settings: Settings, store: Store) -> tuple[Settings, bool, bool]:
     if read_only is not None:
         _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
-    _warn_of_mirrors(mirrors)
+    _log_mirrors(mirrors, settings)
     return settings, are_tokens, _log_rules(rules, settings)
 
 
-def _warn_of_mirrors(sentence: str | None) -> None:
-    if sentence is not None:
+def _log_mirrors(sentence: str | None, settings: Settings) -> None:
+    """Log what `unnamed_mirrors` says: a warning where a mirror is meant to be served."""
+    if sentence is None:
+        return
+    if settings.upstream is not None or settings.upstream_offline:
         _log.warning(sentence)
+    else:
+        _log.info(sentence)
 
 
 def _log_rules(sentence: str | None, settings: Settings) -> bool:

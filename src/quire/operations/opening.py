@@ -12,6 +12,7 @@ from quire.access.records import AccessRecords
 from quire.access.settings_alone import obstacle
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, QuireError
+from quire.domain.reserved import MIRROR
 from quire.domain.upstreams import without_login
 from quire.dropin.folder import Folder
 from quire.index.audit.entries import Origin
@@ -102,20 +103,19 @@ def rules_of_grants(store: Store, settings: Settings) -> str | None:
 
 def unnamed_mirrors(store: Store, settings: Settings) -> str | None:
     """A sentence about the upstreams of which the store keeps pages although no setting and no index names them; None
-    without any, and for a server without `--upstream` and `--upstream-offline`. Raises StoreError."""
-    if settings.upstream is None and not settings.upstream_offline:
+    without any, and for a server of a bucket that is not to have any: it would be a request of each start. Raises
+    StoreError."""
+    if settings.upstream is None and not settings.upstream_offline and not is_directory(settings.root):
         return None
-    from quire.upstream.kept import upstreams  # noqa: PLC0415 - most stores have no mirror
-
-    kept = upstreams(store.records)
-    if not kept:
+    if not any(each.startswith(f"{MIRROR}/") for each in store.records.prefixes()):
         return None
     from quire.catalog.mirroring import mirror_name  # noqa: PLC0415 - with the client of other indexes
+    from quire.upstream.kept import upstreams  # noqa: PLC0415 - most stores have no mirror
 
     urls = [] if settings.upstream is None else [without_login(settings.upstream)]
     for definition in AccessRecords(store).read().state.document.indexes.values():
         urls += [upstream.url for upstream in definition.upstreams]
-    unnamed = sorted({*kept} - {mirror_name(url) for url in urls})
+    unnamed = sorted({*upstreams(store.records)} - {mirror_name(url) for url in urls})
     if not unnamed:
         return None
     return (

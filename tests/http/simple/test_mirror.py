@@ -21,6 +21,7 @@ CONTENT = make_wheel("far", "1.0")
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 PLACE = f"{DIGEST[:2]}/{DIGEST[2:4]}/{DIGEST[4:]}/{NAME}"
 """As PyPI has them."""
+UNKNOWN_PROVENANCE = "/integrity/unknown/1.0/unknown-1.0.tar.gz/provenance"
 METADATA = b"Metadata-Version: 2.1\nName: far\nVersion: 1.0\n"
 ENTRY = {
     "filename": NAME,
@@ -275,15 +276,25 @@ def test_a_server_that_is_offline_serves_what_is_kept(tmp_path: Path) -> None:
             assert missing.text == (
                 f"The file {later} is not here, and this server asks no other index (--upstream-offline).\n"
             )
-            unknown = alone.get("/simple/unknown/")
-            assert unknown.status_code == 404
-            assert "is not here, and this server asks no other index (--upstream-offline)." in unknown.text
+            place = "/packages/unknown-1.0.tar.gz"
+            for path in ("/simple/unknown/", "/pypi/unknown/json", place, f"{place}.metadata", UNKNOWN_PROVENANCE):
+                unknown = alone.get(path)
+                assert unknown.status_code == 404
+                assert "is not here, and this server asks no other index (--upstream-offline)." in unknown.text, path
             assert "which no setting names" not in alone.served.output()
             publish_wheel(alone, "own", "1.0")
+            assert alone.get("/packages/own-2.0.tar.gz").text == "The file own-2.0.tar.gz does not exist.\n"
             assert len(upstream.paths) == before
-        for flag in ("--upstream-offline", "--server-base-url=/other"):
-            with serve(tmp_path, *OPEN, "--upstream", upstream.base, *[flag], NO_PROXY="*") as wrong:
-                assert re.search(r"keeps pages of 127-0-0-1-[0-9a-f-]+, which no setting names", wrong.served.output())
+        flags_of = {
+            "WARNING": (("--upstream", upstream.base, "--upstream-offline"), ("--upstream", upstream.base)),
+            "INFO": ((),),
+        }
+        for level, every in flags_of.items():
+            for each in every:
+                with serve(tmp_path, *OPEN, "-v", *each, NO_PROXY="*") as wrong:
+                    (line,) = (line for line in wrong.served.output().splitlines() if "keeps pages of" in line)
+                    assert re.search(r"keeps pages of 127-0-0-1-[0-9a-f-]+, which no setting names", line)
+                    assert level in line
 
 
 @pytest.mark.on_disk("commands on the store")

@@ -25,6 +25,7 @@ from quire.domain.rulings import Decision
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
+from quire.http.simple.pages import not_here
 from quire.store.open_blob import OpenBlob
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ async def download(request: Request) -> Response:
     index = index_of(request)
     path = request.path_params["path"]
     try:
-        target = await _find(index, path)
+        target = await _find(request, index, path)
     except HeldBack as error:
         log_held_back(request, index, error)
         raise
@@ -66,7 +67,7 @@ async def download(request: Request) -> Response:
     try:
         content = await index.open(target.listed, target.companion)
     except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
-        target = await _find(index, path)
+        target = await _find(request, index, path)
         content = await index.open(target.listed, target.companion)
     return file_response(request, target, content)
 
@@ -102,7 +103,7 @@ def file_headers(
     }
 
 
-async def _find(index: ServedIndex, path: str) -> Target:
+async def _find(request: Request, index: ServedIndex, path: str) -> Target:
     """Raises NotFound, HeldBack. The path is only ever compared with what is listed; it never reaches a file system."""
     filename, companion = split_companion(path.rpartition("/")[2])
     place = path.removesuffix(companion) if companion else path
@@ -119,6 +120,7 @@ async def _find(index: ServedIndex, path: str) -> Target:
             found.close()
             raise
         if is_offered:
+            context_of(request.scope).project = found.project  # which the name of a file in a folder may not tell
             return Target(found, companion)
         found.close()
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
@@ -129,7 +131,12 @@ async def _find(index: ServedIndex, path: str) -> Target:
             return Target(listed, companion, warning=warning)
         if listed is not None and listed.is_permanent and permanent is None:
             return Target(listed, companion, is_at_its_place=False, warning=warning)
-    raise NotFound(f"The file {filename[:200]} does not exist.")
+    what = f"The file {filename[:200]}"
+    if worker_of(request).settings.upstream_offline and parsed is not None and is_normalized(parsed.project):
+        view = await index.look_up(parsed.project)
+        if not view.exists:
+            raise not_here(request, what)
+    raise NotFound(f"{what} does not exist.")
 
 
 def log_held_back(request: Request, index: ServedIndex, error: HeldBack) -> None:

@@ -144,13 +144,18 @@ def normalized(name: str) -> str:
         raise NotFound(str(error)) from error
 
 
+def not_here(request: Request, what: str) -> NotFound:
+    """The error for what no index has that this server reads."""
+    if worker_of(request).settings.upstream_offline:
+        return NotFound(f"{what} is not here, and this server asks no other index (--upstream-offline).")
+    return NotFound(f"{what} does not exist.")
+
+
 def _fallback_redirect(request: Request, index: ServedIndex, name: str) -> Response:
     """The fallback, as pypiserver names it: send the client to the public index for a project that is not here."""
     fallback = index.policy.fallback_url
-    if fallback is None and worker_of(request).settings.upstream_offline:
-        raise NotFound(f"The project {name} is not here, and this server asks no other index (--upstream-offline).")
     if fallback is None:
-        raise NotFound(f"The project {name} does not exist.")
+        raise not_here(request, f"The project {name}")
     if index.policies is not None:
         index.policies.check_elsewhere(name, fallback)
     return see_other(request, f"{fallback.rstrip('/')}/{name}/")

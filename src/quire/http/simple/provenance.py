@@ -9,13 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.catalog.sources import Content
-from quire.catalog.views import require
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name, same_version
 from quire.domain.project import UNKNOWN_DIGEST
 from quire.http.app.problems import HttpError
 from quire.http.app.worker import index_of, worker_of
-from quire.http.simple.pages import page_response
+from quire.http.simple.pages import not_here, page_response
 from quire.render.negotiation import choose
 from quire.render.simple import make_page
 
@@ -36,7 +35,10 @@ async def provenance(request: Request) -> Response:
     except InvalidName as error:
         raise NotFound(str(error)) from error
     worker, index = worker_of(request), index_of(request)
-    listed = require(await index.project(project)).offers(filename)
+    view = await index.project(project)
+    if not view.exists:
+        raise not_here(request, f"The project {project}")
+    listed = view.offers(filename)
     if listed is None or not same_version(listed.file.version, version):
         raise NotFound(f"The project {project} has no file {filename[:200]} in a release {version[:100]}.")
     digest = listed.file.provenance_sha256

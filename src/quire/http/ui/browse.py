@@ -11,11 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 from quire.access.authorization import ALLOWED, Right
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.sources import ListedFile, file_path
-from quire.catalog.views import ProjectView, require
+from quire.catalog.views import ProjectView
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
 from quire.http.app.worker import index_of, worker_of
-from quire.http.simple.pages import moved, page_response, see_other
+from quire.http.simple.pages import moved, not_here, page_response, see_other
 from quire.render.pypi_json import describing_file, render_release_json, select_release
 from quire.render.simple import Page, make_page
 
@@ -51,7 +51,9 @@ async def project_json(request: Request) -> Response:
         depth = "../../" if version is not None else "../"
         rest = f"{quote(version)}/json" if version is not None else "json"
         return moved(request, f"{depth}{name}/{rest}")
-    view = require(await index.project(name))
+    view = await index.project(name)
+    if not view.exists:
+        raise not_here(request, f"The project {name}")
     base = worker.proxies.base_url(request, worker.settings.server_base_url)
     base = base if "index" not in request.path_params else f"{base}{index.name}/"
     key = _Document(version, base)
