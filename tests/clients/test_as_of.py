@@ -9,14 +9,15 @@ from urllib.parse import quote
 import pytest
 
 from quire.domain.changes import Selection
+from quire.domain.project import Status
 from quire.index.audit.entries import timestamp
 from quire.index.index import Index
 from tests.asking import OPEN, Site, post, serve, twine_form
 from tests.clients import environments
 from tests.clients.matrix import first_of
-from tests.clients.sandbox import Sandbox, installed, ok
+from tests.clients.sandbox import Result, Sandbox, installed, ok, refused
 from tests.distributions import make_wheel, metadata_text, wheel_name
-from tests.serving import run_quire
+from tests.serving import run_quire, until
 
 pytestmark = pytest.mark.clients
 
@@ -114,3 +115,27 @@ def test_the_moment_is_that_of_exclude_newer(sandbox: Sandbox) -> None:
                 flags = ("--quiet", "--no-header", "--no-annotate", "--default-index", url, *options)
                 resolved = ok(sandbox.uv("pip", "compile", *flags, "in.txt"))
                 assert resolved.split() == [f"lib=={expected}"], (url, options)
+
+
+def test_a_status_reaches_clients_that_have_the_page(sandbox: Sandbox) -> None:
+    """Pages of a moment are asked for again each time, though the moment is over: a project that is quarantined is not
+    installed from caches, which have its page and its wheel."""
+    folder = sandbox.home / "served"
+    folder.mkdir()
+    with serve(folder, *OPEN, "-v") as site:
+        then = Then(site, "")
+        then.publish("lib", "1.0")
+        then.moment = timestamp()
+
+        def installs() -> tuple[Result, Result]:
+            with_uv = sandbox.uv("pip", "install", "--default-index", then.url, "--target", sandbox.target(), "lib")
+            return with_uv, sandbox.pip("pip-newest", "install", "-i", then.url, "--target", sandbox.target(), "lib")
+
+        for result in (*installs(), *installs()):
+            ok(result)
+        page = f"method=GET path=/@{then.moment}/simple/lib/ status="
+        until(lambda: site.served.output().count(page) == 4)
+        assert site.served.output().count(f"{page}304") == 1, "uv, which keeps pages that came without TLS"
+        site.index().set_status("lib", Status.QUARANTINED, "a takeover")
+        for result in installs():
+            refused(result)
