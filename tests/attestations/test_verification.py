@@ -351,7 +351,7 @@ def test_two_attestations_of_a_type_are_refused(instance: Instance, verifier: At
 )
 def test_what_is_no_list_of_attestations_is_refused(verifier: AttestationVerifier, sent: bytes) -> None:
     """Whatever is wrong with it."""
-    assert refusal(verifier, sent).startswith("The form field 'attestations' is not a JSON list of attestation objects")
+    assert refusal(verifier, sent).startswith("The attestations are not a JSON list of attestation objects")
 
 
 def test_hostile_values_are_refused(instance: Instance, verifier: AttestationVerifier) -> None:

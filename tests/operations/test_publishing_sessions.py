@@ -25,7 +25,8 @@ from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import promoting
 from quire.operations.promoting import Target
-from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published, remove_staged
+from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published
+from quire.operations.session_files import remove_staged
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore

@@ -57,11 +57,11 @@ def read_attestations(sent: bytes, filename: str, sha256: str) -> list[SentAttes
         documents = msgspec.json.decode(sent, type=list[_Attestation])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidRequest(
-            "The form field 'attestations' is not a JSON list of attestation objects of version 1 (PEP 740): "
+            "The attestations are not a JSON list of attestation objects of version 1 (PEP 740): "
             f"{str(error)[:_MOST_SHOWN]}."
         ) from error
     if not documents:
-        raise InvalidRequest("The form field 'attestations' is an empty list; leave it out.")
+        raise InvalidRequest("The list of attestations is empty; leave it out.")
     if len(documents) > len(PREDICATES):
         raise InvalidRequest(
             f"The upload has {len(documents)} attestations; a file may have one of each of {len(PREDICATES)} types."

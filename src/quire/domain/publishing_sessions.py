@@ -26,7 +26,10 @@ import msgspec
 
 from quire.domain.errors import DamagedRecord, NotFound, SessionConflict
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Of records with attestations that are not in the stage yet, which earlier versions would lose; of others 1."""
+MOST_ATTESTED_BYTES: Final = 1024 * 1024
+"""Of the provenance objects that wait in a session's record."""
 MOST_FILES: Final = 500
 """File upload sessions of one publishing session, also canceled ones."""
 
@@ -92,7 +95,14 @@ class SessionFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     status: FileStatus = FileStatus.PENDING
     sha256: str | None = None
     """Of the bytes that are in the stage; None until they arrived."""
+    provenance: str | None = None
+    """The provenance object (PEP 740) of attestations that were verified, until the upload is completed."""
     notices: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str | None:
+        """The sha256 of its bytes, as they arrived or are going to; None where that was not announced."""
+        return self.sha256 or self.hashes.get("sha256")
 
     @property
     def is_live(self) -> bool:
@@ -136,6 +146,11 @@ class PublishingSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         """Of all files of the session together."""
         return sum(file.size for _, file in self.live.values())
 
+    @property
+    def is_attested(self) -> bool:
+        """Whether attestations wait in this record."""
+        return any(file.provenance is not None for file in self.files.values())
+
     def find(self, identity: str) -> SessionFile:
         """The upload of this id. Raises NotFound."""
         file = self.files.get(identity)
@@ -151,7 +166,8 @@ class _Document(msgspec.Struct, frozen=True):
 
 def encode_session(session: PublishingSession) -> bytes:
     """The record's bytes."""
-    return msgspec.json.format(msgspec.json.encode(_Document(FORMAT, session)), indent=1) + b"\n"
+    version = FORMAT if session.is_attested else 1
+    return msgspec.json.format(msgspec.json.encode(_Document(version, session)), indent=1) + b"\n"
 
 
 def decode_session(data: bytes | None) -> PublishingSession | None:
@@ -197,14 +213,37 @@ def arrived(session: PublishingSession, identity: str, sha256: str) -> Publishin
     file = check_pending(session, identity)
     if file.sha256 == sha256:
         return session
+    if file.provenance is not None and file.sha256 is not None:
+        raise SessionConflict(
+            f"The attestations of {file.filename} are of other bytes; delete the upload and repeat it."
+        )
     files = {
-        each: msgspec.structs.replace(other, status=FileStatus.CANCELED)
+        each: msgspec.structs.replace(other, status=FileStatus.CANCELED, provenance=None)
         if other.is_live and other.filename == file.filename
         else other
         for each, other in session.files.items()
     }
     changed = msgspec.structs.replace(file, sha256=sha256)
     return msgspec.structs.replace(session, files={**files, identity: changed})
+
+
+def attested(session: PublishingSession, identity: str, sha256: str, provenance: str) -> PublishingSession:
+    """With the provenance object of an upload, which is of these bytes. Raises NotFound, SessionConflict."""
+    file = check_pending(session, identity)
+    if file.digest != sha256:
+        raise SessionConflict(f"Other bytes of {file.filename} arrived meanwhile; send its attestations again.")
+    files = {**session.files, identity: msgspec.structs.replace(file, provenance=provenance)}
+    if sum(len(each.provenance or "") for each in files.values()) > MOST_ATTESTED_BYTES:
+        raise SessionConflict("Too many attestations wait in this session; complete uploads that have theirs first.")
+    return msgspec.structs.replace(session, files=files)
+
+
+def check_live(session: PublishingSession, identity: str) -> SessionFile:
+    """The upload, which is a file of the session. Raises NotFound, SessionConflict."""
+    file = session.find(identity)
+    if not file.is_live:
+        raise SessionConflict(f"The upload of {file.filename} is {file.status}; begin another one.")
+    return file
 
 
 def check_pending(session: PublishingSession, identity: str) -> SessionFile:
@@ -216,15 +255,18 @@ def check_pending(session: PublishingSession, identity: str) -> SessionFile:
     return file
 
 
-def completed(session: PublishingSession, identity: str) -> PublishingSession:
-    """The upload is completed, or in error where no bytes that fit have arrived. Raises NotFound, SessionConflict."""
+def completed(session: PublishingSession, identity: str, provenance: str | None = None) -> PublishingSession:
+    """The upload is completed, or in error where no bytes that fit have arrived. `provenance`: that which the stage has
+    by now. Raises NotFound, SessionConflict."""
     if session.find(identity).status is FileStatus.COMPLETED:
         return session
     file = check_pending(session, identity)
+    if file.sha256 is not None and file.provenance != provenance:
+        raise SessionConflict(f"Attestations of {file.filename} arrived meanwhile; complete it again.")
     if file.sha256 is not None:
         return msgspec.structs.replace(session, files=_with_status(session.files, identity, FileStatus.COMPLETED))
     notice = "It was completed before its bytes had arrived; delete it and upload it again."
-    failed = msgspec.structs.replace(file, status=FileStatus.ERROR, notices=(notice,))
+    failed = msgspec.structs.replace(file, status=FileStatus.ERROR, provenance=None, notices=(notice,))
     return msgspec.structs.replace(session, files={**session.files, identity: failed})
 
 
@@ -288,4 +330,4 @@ def _is_completed(file: SessionFile) -> bool:
 
 
 def _with_status(files: Mapping[str, SessionFile], identity: str, status: FileStatus) -> dict[str, SessionFile]:
-    return {**files, identity: msgspec.structs.replace(files[identity], status=status)}
+    return {**files, identity: msgspec.structs.replace(files[identity], status=status, provenance=None)}

@@ -21,18 +21,29 @@ class Unreadable(QuireError):
     """The source does not have the file as its record says; the message is a sentence."""
 
 
-def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: Callable[[int], None]) -> File:
+def copy_file(
+    source: Blobs,
+    target: Blobs,
+    project: str,
+    file: File,
+    advance: Callable[[int], None],
+    *,
+    provenance: bytes | None = None,
+) -> File:
     """Store a file of the source under a new key of the target, durably; its entry there. `project`: normalized.
 
-    `advance`: called with the size of each piece that was copied; its errors pass.
+    `advance`: called with the size of each piece that was copied; its errors pass. `provenance`: the provenance object
+    to store with it; None for its own.
     Raises Unreadable, and StoreError when the target fails.
     """
     key = f"{file.blob}/{file.filename}"
+    if provenance is not None:
+        file = msgspec.structs.replace(file, provenance_sha256=hashlib.sha256(provenance).hexdigest())
     staged = _staged(source, target, project, file, advance)
     try:
         if staged.digests.sha256 != file.sha256:
             raise Unreadable("Its bytes do not have the digest that was published; run 'quire check' on the source.")
-        documents = _companions(source, file, key)
+        documents = _companions(source, file, key, provenance)
         folder, _, _ = staged.key.rpartition("/")
         target.publish(staged, {f"{staged.key}{suffix}": content for suffix, content in documents.items()})
     finally:
@@ -62,8 +73,9 @@ def _staged(source: Blobs, target: Blobs, project: str, file: File, advance: Cal
             raise
 
 
-def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:
-    """The companions of the file, by suffix. Raises Unreadable when one that the record lists is not there."""
+def _companions(source: Blobs, file: File, key: str, provenance: bytes | None) -> dict[str, bytes]:
+    """The companions of the file, by suffix; `provenance`: as of `copy_file`. Raises Unreadable when one that the
+    record lists is not there."""
     documents: dict[str, bytes] = {}
     if file.metadata_sha256 is not None:
         documents[".metadata"] = _document(source, f"{key}.metadata", "metadata")
@@ -72,7 +84,7 @@ def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:
     if file.signed:
         documents[".asc"] = _document(source, f"{key}.asc", "signature")
     if file.provenance_sha256 is not None:
-        documents[".attestations"] = _document(source, f"{key}.attestations", "provenance")
+        documents[".attestations"] = provenance or _document(source, f"{key}.attestations", "provenance")
         if hashlib.sha256(documents[".attestations"]).hexdigest() != file.provenance_sha256:
             raise Unreadable("Its provenance does not have the stored digest; run 'quire check' on the source.")
     return documents

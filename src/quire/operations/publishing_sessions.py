@@ -9,7 +9,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -20,9 +20,7 @@ import structlog
 from quire.access import publishing_sessions as definitions
 from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as sessions
-from quire.domain.changes import Selection, present
 from quire.domain.errors import (
-    ChangedMeanwhile,
     Conflict,
     InvalidRequest,
     NotFound,
@@ -32,13 +30,13 @@ from quire.domain.errors import (
     StoreError,
 )
 from quire.domain.indexes import IndexDefinition
-from quire.domain.project import File, Project
-from quire.domain.publishing_sessions import OpenSession, PublishingSession, SessionFile, Status
+from quire.domain.project import Project
+from quire.domain.publishing_sessions import OpenSession, PublishingSession, Status
 from quire.domain.times import moment, stamp
 from quire.index.audit.entries import Origin
 from quire.index.index import PUBLICATION_SECONDS, Index
 from quire.index.promoting import Promoter
-from quire.operations import changing, defining, promoting
+from quire.operations import defining, promoting
 from quire.operations.promoting import Permission, Target
 from quire.store.contracts import Record, Store
 
@@ -156,14 +154,14 @@ class Sessions:
         log.info("session created", index=target, project=opened.project, version=opened.version, user=origin.user)
         return token, session
 
-    def extend(self, token: str, session: PublishingSession, seconds: int, origin: Origin) -> None:
-        """Let a session end so many seconds later, as far as it may. Raises NotFound."""
+    def extend(self, token: str, session: PublishingSession, seconds: int, origin: Origin) -> IndexDefinition:
+        """Let a session end so many seconds later, as far as it may; the definition of its stage. Raises NotFound."""
         latest = moment(session.created) + LONGEST
         definition = self.access.read().state.document.indexes.get(token)
         ends = None if definition is None else definition.ends_at
         if ends is None:
             raise NotFound("The session has ended.")
-        self._keep_until(token, session, min(ends + timedelta(seconds=seconds), latest), origin)
+        return self._keep_until(token, session, min(ends + timedelta(seconds=seconds), latest), origin)
 
     def cancel(self, token: str, definition: IndexDefinition | None, origin: Origin) -> PublishingSession:
         """Cancel a session, and delete its files. Raises SessionConflict while it is being published, and after."""
@@ -300,14 +298,15 @@ class Sessions:
                 origin,
             )
 
-    def _keep_until(self, token: str, session: PublishingSession, expires: datetime, origin: Origin) -> None:
+    def _keep_until(self, token: str, session: PublishingSession, expires: datetime, origin: Origin) -> IndexDefinition:
         now = self.now()
-        self.access.change(
+        _, after = self.access.change(
             lambda document: definitions.with_expiry(document, token, self.default, now=now, expires=expires),
             "publishing-session-extend",
             {"index": session.index, "projects": [session.project]},
             origin,
         )
+        return after.indexes[token]
 
     def _promote(self, token: str, session: PublishingSession, target: Target, origin: Origin) -> None:
         stage = Index(self.store, token, origin)
@@ -360,33 +359,3 @@ def is_published(session: PublishingSession, project: Project | None) -> bool:
     return bool(wanted) and all(
         name in files and files[name].sha256 == file.sha256 for name, (_, file) in wanted.items()
     )
-
-
-def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File]) -> None:
-    """Put a file that another one `replaced` back into the stage of a session, if that one has still its content; where
-    there is none, delete that one. Raises StoreError."""
-
-    def transition(stored: Project | None) -> Project:
-        listed = None if stored is None else stored.files.get(file.filename)
-        if stored is None or listed is None or listed.sha256 != file.sha256:
-            raise ChangedMeanwhile("The file is another one by now.")
-        files = {name: each for name, each in stored.files.items() if name != file.filename}
-        return msgspec.structs.replace(stored, files={**files, **{each.filename: each for each in replaced}})
-
-    with contextlib.suppress(ChangedMeanwhile):
-        stage.remove_blobs(changing.repair(stage, project, transition).removed)
-
-
-def remove_staged(stage: Index, project: str, file: SessionFile, origin: Origin) -> None:
-    """Delete a file from the stage of a session, if it has its content. Raises StoreError."""
-
-    def unchanged(stored: Project | None) -> None:
-        found = present(stored)
-        listed = None if found is None else found.files.get(file.filename)
-        if listed is None or listed.sha256 != file.sha256:
-            raise ChangedMeanwhile("The file is another one by now.")
-
-    with contextlib.suppress(NotFound, ChangedMeanwhile):
-        selection = Selection(filename=file.filename)
-        change = changing.delete(stage, project, selection, (), to_trash=False, origin=origin, guard=unchanged)
-        stage.remove_blobs(change.removed)

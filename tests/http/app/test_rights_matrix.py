@@ -36,6 +36,7 @@ manage, by the form; UPDATE: one of them on some project, and what else is neede
 V1: Final = "/-/api/v1"
 OSV: Final = "/-/osv/v1"
 SESSIONS: Final = "/-/upload/2.0/"
+FILE_STEPS: Final = tuple(f"files/{{file}}/{step}" for step in ("complete", "extend", "attestations"))
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
@@ -77,7 +78,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(
             f"POST {at}{SESSIONS}{{session}}/{what}"
             for at in ("", "/{index}")
-            for what in ("publish", "extend", "files", "files/{file}", "files/{file}/complete")
+            for what in ("publish", "extend", "files", "files/{file}", *FILE_STEPS)
         ),
         *(
             f"{method} {at}{SESSIONS}{{session}}/files/{{file}}"

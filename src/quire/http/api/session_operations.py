@@ -48,12 +48,13 @@ PUBLISH_SESSION: Final = Operation(
     (_SESSION_NAME,),
     _session_body(),
 )
+_EXTENSION: Final = _session_body({"extend-for": {"type": "integer", "minimum": 1}})
 EXTEND_SESSION: Final = Operation(
     "Let a session expire later",
     _session_answer(200),
     _SESSION_CHANGE_ERRORS,
     (_SESSION_NAME,),
-    _session_body({"extend-for": {"type": "integer", "minimum": 1}}),
+    _EXTENSION,
 )
 ADD_SESSION_FILE: Final = Operation(
     "Begin the upload of a file of a session",
@@ -94,4 +95,18 @@ COMPLETE_SESSION_FILE: Final = Operation(
     _SESSION_CHANGE_ERRORS,
     (_SESSION_NAME, _FILE_NAME),
     _session_body(),
+)
+EXTEND_SESSION_FILE: Final = Operation(
+    "Let the upload of a file, and with it the session, expire later",
+    _session_answer(200, "Retry-After"),
+    _SESSION_CHANGE_ERRORS,
+    (_SESSION_NAME, _FILE_NAME),
+    _EXTENSION,
+)
+SESSION_ATTESTATIONS: Final = Operation(
+    "Send the attestations (PEP 740) of a file, before it is completed",
+    _session_answer(200, "Retry-After"),
+    _SESSION_CHANGE_ERRORS,
+    (_SESSION_NAME, _FILE_NAME),
+    {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
 )

@@ -159,6 +159,8 @@ _SESSIONS: Final = (
     _of_sessions("POST", _FILE, "take_bytes", sessions.SESSION_BYTES),
     _of_sessions("DELETE", _FILE, "delete_file", sessions.DELETE_SESSION_FILE),
     _of_sessions("POST", f"{_FILE}/complete", "complete", sessions.COMPLETE_SESSION_FILE),
+    _of_sessions("POST", f"{_FILE}/extend", "extend_file", sessions.EXTEND_SESSION_FILE),
+    _of_sessions("POST", f"{_FILE}/attestations", "take_attestations", sessions.SESSION_ATTESTATIONS),
 )
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -31,6 +32,7 @@ from quire.domain.quotas import Quotas, index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
 from quire.http.sessions.found import Found, allowed, find
+from quire.http.sessions.handlers import extended
 from quire.http.sessions.messages import (
     MECHANISM,
     Message,
@@ -46,14 +48,12 @@ from quire.http.simple.quotas import quotas_of, room_of
 from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
 from quire.index.upload import examine, upload_key
 from quire.operations import changing
-from quire.operations.publishing_sessions import put_back, remove_staged
+from quire.operations.session_files import attest, put_back, remove_staged
 from quire.store.contracts import Staged
 
 _WRITE_BYTES: Final = 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 _WEAK: Final = frozenset({"md5", "sha1"})
-_ALGORITHMS: Final = frozenset(name for name in hashlib.algorithms_guaranteed if hashlib.new(name).digest_size)
-"""Those of which a digest has one length."""
 
 
 async def add_file(request: Request) -> Response:
@@ -137,13 +137,29 @@ async def complete(request: Request) -> Response:
     found = await find(request)
     await received(request, Message)
     identity = _identity(request)
-    session = await found.worker.in_writer(
-        found.sessions.change, found.token, lambda known: documents.completed(known, identity)
-    )
+    file = documents.check_pending(found.session, identity) if found.session.find(identity).provenance else None
+
+    def work() -> PublishingSession:
+        provenance = None
+        if file is not None and file.sha256 is not None and file.provenance is not None:
+            provenance = file.provenance
+            attest(found.stage, found.session.project, file, provenance.encode())
+        return found.sessions.change(found.token, lambda known: documents.completed(known, identity, provenance))
+
+    is_large = file is not None and file.size > LARGE_BYTES
+    session = await (found.worker.for_large_upload if is_large else found.worker.in_writer)(work)
     file = session.find(identity)
     if file.status is FileStatus.ERROR:
         raise InvalidRequest(f"{file.filename}: {file.notices[0]}")
     return _answer(found.with_session(session), identity, 201, is_new=True)
+
+
+async def extend_file(request: Request) -> Response:
+    """POST extend of an upload: it expires with its session, which is what ends later."""
+    found = await find(request)
+    identity = _identity(request)
+    documents.check_live(found.session, identity)
+    return _answer(await extended(request, found), identity, retry=True)
 
 
 async def delete_file(request: Request) -> Response:
@@ -243,23 +259,29 @@ def _file(body: NewFile, session: PublishingSession) -> SessionFile:
         raise InvalidRequest(f"{parsed.filename} is no file of {session.project} {session.version}.")
     if body.size <= 0:
         raise InvalidRequest("size is the number of bytes of the file, more than 0.")
-    unknown = [name for name in body.hashes if name not in _ALGORITHMS]
-    if unknown:
-        raise InvalidRequest(f"The hash algorithm {unknown[0][:50]!r} is not known here; use sha256.")
-    if not body.hashes.keys() - _WEAK:
+    if not (body.hashes.keys() & hashlib.algorithms_guaranteed) - _WEAK:
         raise InvalidRequest("hashes needs the digest of a secure algorithm; use sha256.")
     for name, digest in body.hashes.items():
-        if len(digest) != 2 * hashlib.new(name, usedforsecurity=False).digest_size:
+        if len(digest) != 2 * _hash(name).digest_size:
             raise InvalidRequest(f"The {name} digest of {parsed.filename} has not the length of one in hex.")
     return SessionFile(
         filename=parsed.filename, size=body.size, hashes={name: each.lower() for name, each in body.hashes.items()}
     )
 
 
+def _hash(name: str) -> hashlib._Hash:
+    """Of any algorithm that hashlib has here, and of which a digest has one length. Raises InvalidRequest."""
+    with contextlib.suppress(ValueError):  # one that is available may still be switched off
+        found = hashlib.new(name, usedforsecurity=False) if name in hashlib.algorithms_available else None
+        if found is not None and found.digest_size:
+            return found
+    raise InvalidRequest(f"The hash algorithm {name[:50]!r} is not known here; use sha256.")
+
+
 def _check_hashes(staged: Staged, file: SessionFile) -> None:
     """Raises DigestMismatch, StoreError."""
     known = {"sha256": staged.digests.sha256, "md5": staged.digests.md5, **staged.digests.other}
-    rest = {name: hashlib.new(name, usedforsecurity=False) for name in file.hashes if name not in known}
+    rest = {name: _hash(name) for name in file.hashes if name not in known}
     if rest:
         try:
             with staged.open() as stream:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -88,15 +90,21 @@ async def cancel(request: Request) -> Response:
 
 async def extend(request: Request) -> Response:
     """POST extend of a session."""
-    found = await find(request)
+    return _answer(await extended(request, await find(request)))
+
+
+async def extended(request: Request, found: Found) -> Found:
+    """The session, which ends later, as the body of a request asks. Raises HttpError 408 and 415, InvalidRequest,
+    TooLarge, SessionConflict, NotFound, StoreError."""
     body = await received(request, Extension)
     if body.extend_for <= 0:
         raise InvalidRequest("extend-for is a number of seconds, more than 0.")
     if found.definition is None or found.session.status in ENDED:
         raise SessionConflict(f"The session is {found.session.status}; create another one.")
     seconds = min(body.extend_for, 10**9)
-    await found.worker.in_writer(found.sessions.extend, found.token, found.session, seconds, found.origin)
-    return _answer(await find(request))
+    extend, session = found.sessions.extend, found.session
+    definition = await found.worker.in_writer(extend, found.token, session, seconds, found.origin)
+    return replace(found, definition=definition)
 
 
 async def publish(request: Request) -> Response:

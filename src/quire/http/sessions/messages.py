@@ -112,6 +112,7 @@ class Links:
         of_index = "" if index.name == worker.default.name else f"{index.name}/"
         self.session = f"{base}{of_index}{UPLOAD_API[1:]}{token}"
         self.stage = f"{base}{token}/simple/"
+        self.takes_attestations = worker.attestations is not None
 
     def file(self, identity: str) -> str:
         return f"{self.session}/files/{identity}"
@@ -144,10 +145,18 @@ def file_document(links: Links, identity: str, file: SessionFile, expires: str) 
     address = links.file(identity)
     return {
         "meta": {"api-version": VERSION},
-        "links": {"file-upload-session": address, "complete": f"{address}/complete"},
+        "links": {
+            "file-upload-session": address,
+            "complete": f"{address}/complete",
+            "extend": f"{address}/extend",
+        },
         "status": file.status,
         "expires-at": expires,
-        "mechanism": {"identifier": MECHANISM, "file_url": address},
+        "mechanism": {
+            "identifier": MECHANISM,
+            "file_url": address,
+            **({"attestations_url": f"{address}/attestations"} if links.takes_attestations else {}),
+        },
         **({"notices": list(file.notices)} if file.notices else {}),
     }
 
