@@ -87,6 +87,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     MANAGE: (
+        *(f"GET {at}/project/{{name}}/{what}/" for at in ("", "/{index}") for what in ("manage", "history")),
+        *(f"POST {at}/project/{{name}}/manage/" for at in ("", "/{index}")),
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
         *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners", "trash")),
         *(f"POST {OF_PROJECT}/trash/restore", f"POST {OF_PROJECT}/trash/empty"),

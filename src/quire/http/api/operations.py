@@ -193,6 +193,17 @@ SCHEMAS: Final[Json] = {
 
 _UPLOAD_ERRORS: Final = (404, 408, 409, 413, 507)
 HOME: Final = Operation("Home page", {200: content("text/html"), 304: UNCHANGED})
+_FORM: Json = {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
+_SHOWN: Final[dict[int, Json]] = {200: content("text/html"), 303: _MOVED, 304: UNCHANGED}
+MANAGE: Final = Operation("A page with the changes of a project", _SHOWN, (400, 404), (_NAME,))
+MANAGED: Final = Operation(
+    "Change a project by a form of that page",
+    {200: content("text/html")},
+    (400, 404, 408, 409, 413, 415, 507),
+    (_NAME,),
+    _FORM,
+)
+HISTORY: Final = Operation("A page with the log of a project", _SHOWN, (400, 404), (_NAME,))
 STATIC: Final = Operation(
     "A style sheet, script or image of the web interface",
     {

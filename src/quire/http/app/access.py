@@ -125,11 +125,12 @@ class Access:
         """
         context = context_of(request.scope)
         context.decided_at = time.monotonic()
+        context.takes_sessions = takes_sessions
         state = context.decided_by = await (self._known_state() if right is Right.METRICS else self.state())
         decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
-            context.principal = await self._principal(request, state, takes_sessions=takes_sessions)
+            context.principal = await self._principal(request, state)
             owners = state.may_own(context.principal)
             decision = self.rules.authorize(context.principal, right, index, None, state, owners=owners)
         if not isinstance(decision, Allowed):
@@ -300,7 +301,7 @@ class Access:
     def _count_refusal(self, reason: str) -> None:
         self._tally.refused[reason] += 1
 
-    async def _principal(self, request: Request, state: AccessState, *, takes_sessions: bool = False) -> Principal:
+    async def _principal(self, request: Request, state: AccessState) -> Principal:
         """The principal whose credentials a request has. Raises HttpError 400, 401, 429, 503 for refused ones.
 
         A token counts before the user that a proxy names, since it narrows what that user may do. Anything else in
@@ -327,7 +328,7 @@ class Access:
         )
         if sent is not None and not (can_be_password and found in {None, TokenFault.UNKNOWN}):
             raise self._token_refused(request, sent, found)
-        if takes_sessions and header is None and self.sign_on is not None:
+        if header is None and self.sign_on is not None and context_of(request.scope).takes_sessions:
             session = self.sign_on.cookies.session(request, state)
             if session is not None:
                 self._tally.logins["session"] += 1

@@ -67,6 +67,7 @@ class RequestContext:
         "principal",
         "project",
         "request_id",
+        "takes_sessions",
         "token_expires",
     )
 
@@ -75,6 +76,8 @@ class RequestContext:
         self.principal = ANONYMOUS
         self.needed_no_login = False
         """Whether the right that the request needed is given without a login."""
+        self.takes_sessions = False
+        """Whether a login to the web interface counts: see `Access.authorize`."""
         self.token_expires = ""
         """When the token of the request expires, if that is soon."""
         self.decided_by: AccessState | None = None

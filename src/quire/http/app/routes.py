@@ -162,6 +162,19 @@ _SESSIONS: Final = (
     _of_sessions("POST", f"{_FILE}/extend", "extend_file", sessions.EXTEND_SESSION_FILE),
     _of_sessions("POST", f"{_FILE}/attestations", "take_attestations", sessions.SESSION_ATTESTATIONS),
 )
+
+
+def _of_web(
+    method: Literal["GET", "POST"], path: str, handler: str, needs: Right | None, operation: Operation
+) -> Endpoint:
+    return Endpoint(method, path, f"ui.endpoints:{handler}", needs, WEB, operation, takes_sessions=True)
+
+
+_WEB: Final = (
+    _of_web("GET", "/project/{name}/manage/", "manage", Right.INSPECT, about.MANAGE),
+    _of_web("POST", "/project/{name}/manage/", "change", Right.MANAGE, about.MANAGED),
+    _of_web("GET", "/project/{name}/history/", "history", Right.INSPECT, about.HISTORY),
+)
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _PAST: Final = "/@{moment}"
@@ -218,6 +231,7 @@ _ROOT: Final = (
         "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
     ),
     *_OF_THE_PAST,
+    *_WEB,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
@@ -232,7 +246,7 @@ _OF_AN_INDEX: Final = frozenset(
         *("GET /namespaces", "GET /namespace/{name}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
-        *(f"{each.method} {each.path}" for each in (*_OF_THE_PAST, *_SESSIONS)),
+        *(f"{each.method} {each.path}" for each in (*_OF_THE_PAST, *_SESSIONS, *_WEB)),
     }
 )
 """The addresses that are also below the name of an index."""
@@ -268,6 +282,10 @@ def path_within(scope: Scope) -> str:
     return path[len(mount) :] if path == mount or path.startswith(f"{mount}/") else path
 
 
+_POSTS: Final = ((API, "api"), ("/-/osv/", "osv"), (UPLOAD_API, "session"), ("/project/", WEB), ("/-/admin/", WEB))
+"""The labels of POSTs by a part of the path."""
+
+
 class RouteTable:
     """Finds the label of a request."""
 
@@ -297,13 +315,8 @@ class RouteTable:
             path = path[len(self._prefix) :]
         if method == "POST":
             # one to another address is told where uploads go
-            if path.startswith(API):
-                return "api"
-            if "/-/osv/" in path:
-                return "osv"
-            if UPLOAD_API in path:
-                return "session"
-            return self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
+            found = next((label for part, label in _POSTS if part in path), None)
+            return found or self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
         label = self._fixed.get(("GET", path))
         if label is None:
             match = self._pattern.fullmatch(path)

@@ -5,4 +5,7 @@ from __future__ import annotations
 from quire.http.app.lazily import lazily
 
 home = lazily("ui.home", "home")
+manage = lazily("ui.manage", "manage")
+change = lazily("ui.manage", "change")
+history = lazily("ui.manage", "history")
 static = lazily("ui.static_files", "static")

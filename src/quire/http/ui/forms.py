@@ -1,0 +1,120 @@
+"""Forms of the web interface, which no page of another site can send.
+
+Theory of operation. A browser sends the cookies and the remembered password of a site also with forms that other sites
+make. `quire.http.app.origins` refuses those by what browsers say of their origin. Beside that, each form has a token.
+That of a session is made of the session by a key of the store. A reader without a session (the browser sends a
+password, or a proxy speaks for the reader, or no login is needed) has a random cookie, which the form repeats: a page
+of another site can neither read nor set it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.access import sessions
+from quire.domain.errors import InvalidRequest, TooLarge
+from quire.http.app.problems import HttpError
+from quire.http.app.worker import Worker, worker_of
+from quire.http.simple.forms import body_chunks
+from quire.http.ui.layout import render, site_of, web_response
+
+FIELD: Final = "token"
+"""The hidden field of every form."""
+_COOKIE: Final = "quire_form"
+_TOKEN: Final = re.compile("[A-Za-z0-9_-]{43}")
+_MAX_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 200
+_NOT_OURS: Final = "This form is of another session, or of no page of this index; open the page again."
+
+Form = dict[str, list[str]]
+"""The values of a form by the names of its fields, in their order; empty ones are left out."""
+
+
+async def page_with_forms(request: Request, template: str, /, status: int = 200, **values: object) -> Response:
+    """A page whose forms can be sent back. It is never kept: it may show what a form has just done."""
+    worker = worker_of(request)
+    token = await _session_token(request, worker)
+    cookie = None
+    if token is None:
+        known = request.cookies.get(_cookie_name(request, worker), "")
+        token = known if _TOKEN.fullmatch(known) else secrets.token_urlsafe(32)
+        cookie = token
+    page = render(template, await site_of(request), token=token, **values)
+    response = await web_response(request, page, status)
+    response.headers["Cache-Control"] = "no-store"
+    if cookie is not None:
+        response.set_cookie(
+            _cookie_name(request, worker),
+            cookie,
+            path="/",
+            secure=_is_secure(request, worker),
+            httponly=True,
+            samesite="strict",
+        )
+    return response
+
+
+async def received_form(request: Request) -> Form:
+    """The fields of a form that a page of ours sent, without its token.
+
+    Raises HttpError 403, 408, 415, InvalidRequest, TooLarge, StoreError.
+    """
+    worker = worker_of(request)
+    form = await parsed_form(request)
+    sent = form.pop(FIELD, [""])[0]
+    expected = await _session_token(request, worker)
+    if expected is None:
+        expected = request.cookies.get(_cookie_name(request, worker), "")
+        if not _TOKEN.fullmatch(expected):
+            raise HttpError(403, _NOT_OURS)
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise HttpError(403, _NOT_OURS)
+    return form
+
+
+async def parsed_form(request: Request) -> Form:
+    """A small form, whose token is not looked at. Raises HttpError 408, 415, InvalidRequest, TooLarge."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise HttpError(415, "This address takes the forms of its own pages (application/x-www-form-urlencoded).")
+    body = bytearray()
+    async for chunk in body_chunks(request, worker_of(request).settings.body_timeout):
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise TooLarge(f"A form of this page has at most {_MAX_BYTES >> 10} KiB.")
+    found: Form = {}
+    try:
+        for name, value in parse_qsl(body.decode("ascii"), max_num_fields=_MAX_FIELDS, errors="strict"):
+            found.setdefault(name, []).append(value)
+    except ValueError:
+        raise InvalidRequest("The form cannot be read; open its page again.") from None
+    return found
+
+
+def first(form: Form, name: str) -> str | None:
+    """The value of a field, without spaces around it; None for an empty one."""
+    return form.get(name, [""])[0].strip() or None
+
+
+async def _session_token(request: Request, worker: Worker) -> str | None:
+    sign_on = worker.access.sign_on
+    if sign_on is None or "authorization" in request.headers:
+        return None
+    state = await worker.access.state()
+    session, document = sign_on.cookies.session(request, state), state.document.sessions
+    return None if session is None or document is None else sessions.form_token(document, session)
+
+
+def _cookie_name(request: Request, worker: Worker) -> str:
+    return f"__Host-{_COOKIE}" if _is_secure(request, worker) else _COOKIE
+
+
+def _is_secure(request: Request, worker: Worker) -> bool:
+    return worker.proxies.outside(request).scheme == "https"

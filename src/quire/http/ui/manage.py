@@ -1,0 +1,201 @@
+"""The pages of a project for its owners: the changes of it, and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.access.authorization import Right
+from quire.domain.errors import InvalidRequest, NotFound, QuireError
+from quire.domain.names import normalize_name
+from quire.http.api.managing import managed
+from quire.http.app.problems import status_of
+from quire.http.ui.asking import ask, ask_if_allowed, sentence_of
+from quire.http.ui.forms import Form, first, page_with_forms, received_form
+from quire.http.ui.layout import page_response_of
+
+_PROJECT: Final = "/indexes/{index}/projects/{name}"
+STATUSES: Final = ("active", "archived", "deprecated", "quarantined")
+_LOG_QUERY: Final = ("cursor", "user", "action", "since")
+
+
+class Done(NamedTuple):
+    """The result of a form, for the page that follows."""
+
+    sentence: str
+    is_error: bool = False
+
+
+async def manage(request: Request) -> Response:
+    """GET /project/<name>/manage/."""
+    await managed(request, Right.INSPECT)
+    return await _page(request, None)
+
+
+async def change(request: Request) -> Response:
+    """POST /project/<name>/manage/: one change, and the page with its result."""
+    await managed(request)
+    form = await received_form(request)
+    action = _ACTIONS.get(first(form, "do") or "")
+    if action is None:
+        raise InvalidRequest("The form names no change of a project; open its page again.")
+    status = 200
+    try:
+        done = Done(await action(request, form))
+    except QuireError as error:
+        done, status = Done(sentence_of(error), is_error=True), status_of(error, request)
+        if status == 401:
+            raise
+    return await _page(request, done, status)
+
+
+async def history(request: Request) -> Response:
+    """GET /project/<name>/history/: the log of its changes, the newest first."""
+    name = _name(request)
+    query = {key: value for key in _LOG_QUERY if (value := request.query_params.get(key))}
+    found = await ask(request, "GET", f"{_PROJECT}/log", None, {"limit": "500"} | query, name=name)
+    return await page_response_of(
+        request, "history.html", name=name, entries=found["entries"][::-1], next=found["next"], query=query
+    )
+
+
+async def _page(request: Request, done: Done | None, status: int = 200) -> Response:
+    name = _name(request)
+    try:
+        project = await ask_if_allowed(request, _PROJECT, name=name)
+    except NotFound:
+        if done is None:
+            raise
+        project = None  # it has just been deleted
+    owners = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/owners", name=name))
+    trash = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/trash", name=name))
+    return await page_with_forms(
+        request,
+        "manage.html",
+        status,
+        name=name,
+        project=project,
+        releases=_releases(project),
+        owners=owners,
+        trash=trash,
+        done=done,
+        statuses=STATUSES,
+    )
+
+
+async def _or_nothing(asked: Awaitable[Any]) -> Any:
+    """The answer; None for what a project of drop-ins or of an upstream does not have."""
+    try:
+        return await asked
+    except QuireError:
+        return None
+
+
+def _releases(project: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The releases that were published here, the newest first, and whether all files of each are yanked."""
+    if project is None:
+        return []
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in project["files"]:
+        if not (file.get("drop_in") or file.get("mirrored")):
+            found.setdefault(file["version"], []).append(file)
+    order = {version: number for number, version in enumerate(project["versions"])}
+    return [
+        {
+            "version": version,
+            "files": len(files),
+            "yanked": all(file.get("yanked", False) is not False for file in files),
+        }
+        for version, files in sorted(found.items(), key=lambda each: -order.get(each[0], -1))
+    ]
+
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+async def _yank(request: Request, form: Form) -> str:
+    body = {"version": _needed(form, "version"), "reason": first(form, "reason")}
+    found = await _post(request, "yank", body)
+    return f"Yanked {found['selection']}: installers take it only where a lock file or == names it."
+
+
+async def _unyank(request: Request, form: Form) -> str:
+    found = await _post(request, "unyank", {"version": _needed(form, "version")})
+    return f"Took the yanked mark from {found['selection']}."
+
+
+async def _delete(request: Request, form: Form) -> str:
+    version = _needed(form, "version")
+    if first(form, "confirmation") != version:
+        raise InvalidRequest(f"Nothing was deleted: type the version, {version}, to confirm.")
+    return _deleted(await _post(request, "delete", {"version": version}))
+
+
+async def _delete_project(request: Request, form: Form) -> str:
+    name = _name(request)
+    if first(form, "confirmation") != name:
+        raise InvalidRequest(f"Nothing was deleted: type the name of the project, {name}, to confirm.")
+    return _deleted(await _post(request, "delete", {"all": True}))
+
+
+def _deleted(found: dict[str, Any]) -> str:
+    count = len(found["deleted"])
+    kept = f" They can be restored for {found['trash_days']:g} days." if found.get("in_trash") else ""
+    return f"Deleted {found['selection']}: {count} file{'s' * (count != 1)}.{kept}"
+
+
+async def _set_status(request: Request, form: Form) -> str:
+    found = await _post(request, "status", {"status": first(form, "status"), "reason": first(form, "reason")})
+    return (
+        f"The project is {found['status']} now." if found["changed"] else f"The project was {found['status']} already."
+    )
+
+
+async def _add_owner(request: Request, form: Form) -> str:
+    subject = _needed(form, "subject")
+    found = await _post(request, "owners/add", {"subject": subject})
+    return f"{subject} is an owner now." if found["changed"] else f"{subject} was an owner already."
+
+
+async def _remove_owner(request: Request, form: Form) -> str:
+    subject = _needed(form, "subject")
+    found = await _post(request, "owners/remove", {"subject": subject})
+    return f"{subject} is no owner any more." if found["changed"] else f"{subject} was no owner."
+
+
+async def _restore(request: Request, form: Form) -> str:
+    filename = _needed(form, "filename")
+    await _post(request, "trash/restore", {"filename": filename})
+    return f"Published {filename} again."
+
+
+async def _post(request: Request, action: str, body: dict[str, Any]) -> Any:
+    given = {key: value for key, value in body.items() if value is not None}
+    return await ask(request, "POST", f"{_PROJECT}/{action}", given, name=_name(request))
+
+
+_ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
+    "yank": _yank,
+    "unyank": _unyank,
+    "delete": _delete,
+    "delete-project": _delete_project,
+    "status": _set_status,
+    "add-owner": _add_owner,
+    "remove-owner": _remove_owner,
+    "restore": _restore,
+}
+"""By the field `do` of a form."""
+
+
+def _needed(form: Form, name: str) -> str:
+    value = first(form, name)
+    if value is None:
+        raise InvalidRequest(f"Fill in the field {name}.")
+    return value
+
+
+def _name(request: Request) -> str:
+    return normalize_name(request.path_params["name"])

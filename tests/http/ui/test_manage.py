@@ -1,0 +1,166 @@
+"""The pages of a project for its owners, in a client that sends forms as a browser does."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quire.access.records import AccessRecords
+from quire.index.audit.entries import Origin
+from quire.operations import granting
+from quire.store.opening import open_store
+from tests.asking import OPEN, Site, basic, password_file, publish_wheel, serve
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+MANAGE = "/project/acme-tools/manage/"
+LOGIN = ("-a", "update", "-P", "users")
+
+
+def send(site: Site, path: str, fields: dict[str, str], **headers: str) -> httpx.Response:
+    """Open the page, and send a form of it with the token that it has."""
+    page = site.get(path, accept=BROWSER, **headers)
+    assert page.status_code == 200, page.text
+    token = re.search(r'name="token" value="([^"]+)"', page.text)
+    assert token is not None
+    given = {key.replace("_", "-"): value for key, value in headers.items()}
+    return site.client.post(path, data={"token": token[1], **fields}, headers={"accept": BROWSER, **given})
+
+
+def basic_of(user: str) -> str:
+    return basic(user, "secret")
+
+
+def make_admin(directory: Path, user: str, *, alone: bool = False) -> None:
+    """Let grants decide, as `quire access init --admin USER -a update` does. `alone`: with no right for other users."""
+    access = AccessRecords(open_store(str(directory / "packages")))
+    granting.begin(access, user, ("update",), Origin())
+    grants = access.read().state.document.grants
+    if alone:
+        granting.take_back(access, [key for key, each in grants.items() if each.subject == "authenticated"], Origin())
+
+
+def said(answer: httpx.Response) -> str:
+    """The sentence of the result."""
+    found = re.search(r'role="status"><p>(.*?)</p>', answer.text)
+    assert found is not None, answer.text
+    return html.unescape(found[1])
+
+
+def test_an_owner_yanks_offers_and_deletes_a_release(tmp_path: Path) -> None:
+    """Each form says what happened, the index has it at once, and the log has its user."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        alice = basic_of("alice")
+        for version in ("1.0", "2.0"):
+            publish_wheel(site, "acme-tools", version, authorization=alice)
+        answer = send(site, MANAGE, {"do": "yank", "version": "1.0", "reason": "loses <rows>"}, authorization=alice)
+        assert said(answer).startswith("Yanked ")
+        assert [file["yanked"] for file in site.listing("acme-tools")["files"]] == ["loses <rows>", False]
+        assert "loses <rows>" not in answer.text
+        assert said(send(site, MANAGE, {"do": "unyank", "version": "1.0"}, authorization=alice)).startswith(
+            "Took the yanked mark"
+        )
+        assert [file["yanked"] for file in site.listing("acme-tools")["files"]] == [False, False]
+        unconfirmed = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": "1"}, authorization=alice)
+        assert unconfirmed.status_code == 400
+        assert said(unconfirmed) == "Nothing was deleted: type the version, 1.0, to confirm."
+        deleted = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": "1.0"}, authorization=alice)
+        assert said(deleted).startswith("Deleted ")
+        assert site.listing("acme-tools")["versions"] == ["2.0"]
+        (filename,) = set(re.findall(r'name="filename" value="([^"]+)"', deleted.text))
+        assert (
+            said(send(site, MANAGE, {"do": "restore", "filename": filename}, authorization=alice))
+            == f"Published {filename} again."
+        )
+        assert site.listing("acme-tools")["versions"] == ["1.0", "2.0"]
+        shown = site.get("/project/acme-tools/history/", accept=BROWSER, authorization=alice).text
+        for action in ("publish", "yank", "unyank", "delete", "restore"):
+            assert f">{action}</td>" in shown
+        assert "alice" in shown
+        assert "loses &lt;rows&gt;" in shown
+
+
+def test_status_and_the_whole_project(tmp_path: Path) -> None:
+    """The status reaches installers; a whole project goes when its name is typed."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme-tools")
+        answer = send(site, MANAGE, {"do": "status", "status": "deprecated", "reason": "use acme-core"})
+        assert said(answer) == "The project is deprecated now."
+        assert site.listing("acme-tools")["project-status"] == {"status": "deprecated", "reason": "use acme-core"}
+        assert send(site, MANAGE, {"do": "status", "status": "gone"}).status_code == 400
+        gone = send(site, MANAGE, {"do": "delete-project", "confirmation": "acme-tools"})
+        assert said(gone).startswith("Deleted ")
+        assert site.filenames("acme-tools") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "status"),
+    [
+        ({"token": "x" * 43}, {}, 403),
+        ({}, {}, 403),
+        ({"token": ""}, {}, 403),
+        ({"token": "SAME"}, {"origin": "http://elsewhere.example"}, 403),
+        ({"token": "SAME"}, {"sec-fetch-site": "cross-site"}, 403),
+        ({"token": "SAME"}, {"content-type": "text/plain"}, 415),
+        ({"token": "SAME", "more": "x" * 70_000}, {}, 413),
+        ({"token": "SAME", "do": "nothing"}, {}, 400),
+    ],
+)
+def test_a_form_of_another_page_changes_nothing(
+    fields: dict[str, str], headers: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    """Without the token of the page, from another site, or of another kind."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme-tools")
+        token = re.search(r'name="token" value="([^"]+)"', site.get(MANAGE, accept=BROWSER).text)
+        assert token is not None
+        sent = {"do": "delete-project", "confirmation": "acme-tools"} | fields
+        sent = {name: token[1] if value == "SAME" else value for name, value in sent.items()}
+        answer = site.client.post(MANAGE, data=sent, headers={"accept": BROWSER, **headers})
+        assert answer.status_code == status, answer.text
+        alone = {"token": token[1], "do": "delete-project", "confirmation": "acme-tools"}
+        assert (
+            httpx.post(f"{site.base.rstrip('/')}{MANAGE}", data=alone, trust_env=False).status_code == 403
+        )  # no cookie
+        assert site.filenames("acme-tools")
+
+
+def test_rights(tmp_path: Path) -> None:
+    """A user without the right sees and changes nothing; a project that is not there is not found."""
+    password_file(tmp_path, alice="secret", bob="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        alice, bob = basic_of("alice"), basic_of("bob")
+        publish_wheel(site, "acme-tools", authorization=alice)
+        assert site.get(MANAGE, accept=BROWSER).status_code == 401
+        assert site.get("/project/nothing/manage/", accept=BROWSER, authorization=alice).status_code == 404
+        assert site.get("/project/a%20b/manage/", accept=BROWSER, authorization=alice).status_code in {400, 404}
+        make_admin(tmp_path, "alice", alone=True)
+        assert site.get(MANAGE, accept=BROWSER, authorization=alice).status_code == 200
+        for path in (MANAGE, "/project/acme-tools/history/"):
+            assert site.get(path, accept=BROWSER, authorization=bob).status_code == 403
+
+
+def test_owners(tmp_path: Path) -> None:
+    """Where projects are owned, owners and administrators add and remove them; the last one stays."""
+    password_file(tmp_path, alice="secret", bob="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        alice, bob = basic_of("alice"), basic_of("bob")
+        make_admin(tmp_path, "alice")
+        owned = site.client.post(
+            "/-/api/v1/indexes/-", json={"new_projects": "owned"}, headers={"authorization": alice}
+        )
+        assert owned.status_code == 200, owned.text
+        publish_wheel(site, "acme-tools", authorization=bob)
+        assert "user:bob" in site.get(MANAGE, accept=BROWSER, authorization=bob).text
+        added = send(site, MANAGE, {"do": "add-owner", "subject": "user:carol"}, authorization=bob)
+        assert said(added) == "user:carol is an owner now."
+        for subject in ("user:carol", "user:bob"):
+            answer = send(site, MANAGE, {"do": "remove-owner", "subject": subject}, authorization=bob)
+        assert "bob" in said(answer)
+        assert answer.status_code == 400
+        refused = send(site, MANAGE, {"do": "add-owner", "subject": "crowd:of people"}, authorization=bob)
+        assert refused.status_code == 400
