@@ -1,0 +1,1 @@
+"""Pages of projects: their data as pure functions of views and metadata, and their handlers."""
