@@ -138,6 +138,9 @@ ROWS: tuple[Row, ...] = (
     Row("moment before an index", request("GET /@2020-01-01/team/simple/"), 404, "/team/@2020-01-01/simple/"),
     Row("POST to a moment", request("POST /@2020-01-01/", "Content-Length: 0"), 405, "takes no uploads"),
     *_both("/packages/", 200),
+    *_both(f"/project/{PROJECT}/", 200, {"content-type": "text/html; charset=utf-8"}),
+    *_both(f"/project/{PROJECT}/1.0/", 200, {"cache-control": "private, no-cache"}),
+    *_both(f"/project/{PROJECT}/diff/", 200, {"content-type": "text/html; charset=utf-8"}),
     *_both(f"/pypi/{PROJECT}/json", 200, {"content-type": "application/json"}),
     *_both("/openapi.json", 200),
     *_both("/-/api/v1/indexes/-/projects", 200, {"content-type": "application/json", "cache-control": "no-store"}),
@@ -182,7 +185,7 @@ ROWS: tuple[Row, ...] = (
     *_both(f"///simple//{PROJECT}//?a=//b", 301, {"location": f"/simple/{PROJECT}/?a=//b"}),
     *_both("//evil.example/%2e%2e//x%0d%0ay", 301, {"location": "/evil.example/../x%0D%0Ay"}),
     *_both(f"/{PROJECT}/1.0/", 303, {"location": f"../../simple/{PROJECT}/"}),
-    *_both("/project/Big/1.0?a=b", 303, {"location": f"../../simple/{PROJECT}/?a=b"}),
+    *_both("/project/Big/1.0/?a=b", 301, {"location": f"../../{PROJECT}/1.0/?a=b"}),
     *_both("/nowhere/else", 404),
     Row(
         "POST nowhere", request("POST /nowhere/else", "Content-Length: 0"), 404, "publish to http://index.test/, or to"

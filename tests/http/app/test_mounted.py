@@ -107,7 +107,7 @@ def test_every_link_carries_the_mount(ask: Ask, prefix: str) -> None:
         ("/packages", "/packages/"),
         ("/one", "/simple/one/"),
         ("/one/1.0/", "/simple/one/"),
-        ("/project/one/", "/simple/one/"),
+        ("/project/One/", "/project/one/"),
         ("//one", "/one"),
         ("/simple//one//", "/simple/one/"),
         ("/pypi/One/json", "/pypi/one/json"),

@@ -51,6 +51,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),
         *("GET /packages/", "GET /packages/{path:path}", "GET /metrics", "GET /openapi.json", "GET /{name}/json"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2", "POST /pypi (no form)"),
+        *(f"GET {at}/project/{{name}}{what}" for at in ("", "/{index}") for what in ("", "/", "/diff/")),
+        *(f"GET {at}/project/{{name}}/{{version}}{slash}" for at in ("", "/{index}") for slash in ("", "/")),
         "GET /integrity/{name}/{version}/{filename}/provenance",
         *(f"GET /{{index}}/{what}" for what in ("simple/", "simple", "simple/{name}/", "simple/{name}", "packages/")),
         *(f"GET /{{index}}/{what}" for what in ("packages", "packages/{path:path}", "pypi/{name}/json")),

@@ -220,6 +220,29 @@ STATIC: Final = Operation(
     ),
 )
 PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORMAT,))
+_OF_THE_WEB: Final[dict[int, Json]] = {200: content("text/html"), 301: _MOVED, 304: UNCHANGED}
+WEB_PROJECT: Final = Operation("The page of a project", _OF_THE_WEB, (404, 502), (_NAME,))
+WEB_RELEASE: Final = Operation("The page of a release", _OF_THE_WEB, (404, 502), (_NAME, _VERSION))
+WEB_DIFFERENCE: Final = Operation(
+    "The difference between two releases",
+    _OF_THE_WEB,
+    (404, 502),
+    (
+        _NAME,
+        *(
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "A version; by default the newest, and the one before it",
+            }
+            for name in ("old", "new")
+        ),
+    ),
+)
+WEB_SLASH: Final = Operation("To the path with its slash", {301: _MOVED}, (404,), (_NAME,))
+WEB_RELEASE_SLASH: Final = Operation("To the path with its slash", {301: _MOVED}, (404,), (_NAME, _VERSION))
 PROJECT: Final = Operation(
     "The files of a project",
     {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED},

@@ -174,6 +174,12 @@ _WEB: Final = (
     _of_web("GET", "/project/{name}/manage/", "manage", Right.INSPECT, about.MANAGE),
     _of_web("POST", "/project/{name}/manage/", "change", Right.MANAGE, about.MANAGED),
     _of_web("GET", "/project/{name}/history/", "history", Right.INSPECT, about.HISTORY),
+    _of_web("GET", "/project/{name}/", "project", Right.LIST, about.WEB_PROJECT),
+    _of_web("GET", "/project/{name}", "project", Right.LIST, about.WEB_SLASH),
+    _of_web("GET", "/project/{name}/diff/", "difference", Right.LIST, about.WEB_DIFFERENCE),
+    # the last ones: the words above are no versions
+    _of_web("GET", "/project/{name}/{version}/", "project", Right.LIST, about.WEB_RELEASE),
+    _of_web("GET", "/project/{name}/{version}", "project", Right.LIST, about.WEB_RELEASE_SLASH),
 )
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"

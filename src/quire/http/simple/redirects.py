@@ -1,9 +1,8 @@
 """Addresses without a route: a redirect to the address that was meant, or one sentence.
 
 - Doubled slashes: 301 to the address without them. flit joins the repository's address and a name by a slash.
-- A name, with or without a version, below the address that a person published to, or below `/project/`: 303 to the
-  project's page. Publishing tools print such links: hatch `/NAME/VERSION/` below the repository's address, flit `/NAME`
-  below it, or `/project/NAME/` where it ends in `/legacy/`. The public index has `/project/NAME/VERSION/`.
+- A name, with or without a version, below the address that a person published to: 303 to the project's page.
+  Publishing tools print such links: hatch `/NAME/VERSION/` below the repository's address, flit `/NAME` below it.
 - An upload to any other address gets a sentence with the right address.
 """
 
@@ -26,7 +25,7 @@ from quire.http.simple.pages import query_of, see_other
 
 _INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _SLASHES = re.compile("//+")
-_PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/([^/]+))?/?")
+_PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi)/)?([^/]+)(?:/([^/]+))?/?")
 
 
 def unrouted_response(request: Request, error: HTTPException) -> Response:

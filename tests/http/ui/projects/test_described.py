@@ -78,7 +78,7 @@ def test_dependencies_are_grouped_by_extra() -> None:
         Dependencies(
             None,
             (
-                Dependency("requests", "Requests[socks,use-chardet]", "<3, >=2.31", "", is_here=True),
+                Dependency("requests", "Requests[socks,use-chardet]", ">=2.31, <3", "", is_here=True),
                 Dependency("colorama", "colorama", "", 'sys_platform == "win32"', is_here=False),
                 Dependency("odd", "odd", "", 'extra == "a" or extra == "b"', is_here=False),
                 Dependency("tool", "tool", "@ https://e.org/tool.whl", "", is_here=False),

@@ -23,7 +23,7 @@ from quire.http.ui.projects.difference import (
     TextChange,
     difference,
 )
-from quire.http.ui.projects.page import Banner, Dependent, ProjectPage, project_page, selected
+from quire.http.ui.projects.page import Banner, ProjectPage, project_page, selected
 from quire.http.ui.projects.releases import MOST_VERSIONS, When, files_of, releases_of, when
 from quire.index.index import Index
 from quire.store.memory import MemoryStore
@@ -42,14 +42,12 @@ def view_of(index: Index, name: str = "demo-project") -> ProjectView:
     return Projects([Hosted(index)]).load_blocking(name)
 
 
-def page_of(
-    index: Index, version: str | None = None, advisories: Sequence[Advisory] = (), dependents: Sequence[Dependent] = ()
-) -> ProjectPage:
+def page_of(index: Index, version: str | None = None, advisories: Sequence[Advisory] = ()) -> ProjectPage:
     view = view_of(index)
     release = selected(view, version)
     document = None if release.describing is None else release.describing.metadata_document()
     metadata = None if document is None else parse_metadata(document, strict=False)
-    return project_page(view, release, metadata, exists=lambda _: False, advisories=advisories, dependents=dependents)
+    return project_page(view, release, metadata, exists=lambda _: False, advisories=advisories)
 
 
 def test_the_newest_release_is_shown() -> None:
@@ -118,20 +116,18 @@ def test_a_project_without_files() -> None:
     assert (page.version, page.files, page.releases.number) == (None, (), 0)
 
 
-def test_advisories_and_dependents() -> None:
-    """Those that stand; both are bounded."""
+def test_advisories() -> None:
+    """Those that stand."""
     advisories = [
         Advisory(id="GHSA-1", severity=Severity.HIGH, summary="a\u202eb", fixed=("2.0",)),
         Advisory(id="GHSA-2", withdrawn="2024-01-01T00:00:00Z"),
         Advisory(id="MAL-3", is_malicious=True),
     ]
-    dependents = [Dependent(f"project-{number}", "1.0") for number in range(130)]
-    page = page_of(published("1.0"), advisories=advisories, dependents=dependents)
+    page = page_of(published("1.0"), advisories=advisories)
     assert [(each.id, each.severity, each.summary, each.fixed) for each in page.vulnerabilities] == [
         ("GHSA-1", "high", "a[U+202E]b", ("2.0",)),
         ("MAL-3", "", "", ()),
     ]
-    assert (len(page.dependents), page.omitted_dependents) == (100, 30)
 
 
 def test_long_lists_of_releases_are_cut() -> None:

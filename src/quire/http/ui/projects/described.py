@@ -194,6 +194,11 @@ def _people(names: str | None, addresses: str | None) -> tuple[Person, ...]:
     return tuple(found[:MOST_ENTRIES])
 
 
+def _versions(specifiers: Iterable[object]) -> str:
+    """As people write them, the lower bound first."""
+    return ", ".join(sorted(map(str, specifiers), reverse=True))
+
+
 def _dependency(text: str, exists: Exists) -> tuple[str | None, Dependency]:
     from packaging.requirements import Requirement  # noqa: PLC0415 - not for pages of installers
 
@@ -213,7 +218,7 @@ def _dependency(text: str, exists: Exists) -> tuple[str | None, Dependency]:
     return extra, Dependency(
         name=name,
         shown=_short(f"{requirement.name}{extras}"),
-        constraint=_short(f"@ {requirement.url}" if requirement.url else str(requirement.specifier).replace(",", ", ")),
+        constraint=_short(f"@ {requirement.url}" if requirement.url else _versions(requirement.specifier)),
         condition=_short(condition),
         is_here=is_normalized(name) and exists(name),
     )

@@ -32,7 +32,6 @@ from quire.http.ui.projects.releases import (
 from quire.render.pypi_json import describing_file, select_release
 from quire.render.simple import release_versions
 
-MOST_DEPENDENTS: Final = 100
 MOST_HELD: Final = 50
 _MOST_REASON: Final = 1000
 _MOST_ADVISORIES: Final = 50
@@ -44,16 +43,6 @@ class Banner:
 
     status: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dependent:
-    """A project of the index that needs this one."""
-
-    name: str
-    """Normalized."""
-    version: str
-    """Its newest release, which needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +88,6 @@ class ProjectPage:
     origins: tuple[str, ...]
     """Where the project's files come from: see `FileRow.origin`."""
     vulnerabilities: tuple[Vulnerability, ...]
-    dependents: tuple[Dependent, ...]
-    omitted_dependents: int
 
     @property
     def is_attested(self) -> bool:
@@ -140,9 +127,8 @@ def project_page(
     *,
     exists: Exists,
     advisories: Sequence[Advisory] = (),
-    dependents: Sequence[Dependent] = (),
 ) -> ProjectPage:
-    """The page of a release. `advisories`: those on it; `dependents`: see `Dependent`. Blocks as `selected`."""
+    """The page of a release. `advisories`: those on it. Blocks as `selected`."""
     all_files = [each.file for each in view.files.values()]
     files, omitted = files_of(view, release.version) if release.version is not None else ([], 0)
     unversioned, _ = files_of(view, None)
@@ -172,8 +158,6 @@ def project_page(
         releases=releases,
         origins=tuple(dict.fromkeys(sorted(origin_of(source, each) for source, each in view.sourced()))),
         vulnerabilities=tuple(_vulnerability(each) for each in advisories if each.withdrawn is None)[:_MOST_ADVISORIES],
-        dependents=tuple(dependents[:MOST_DEPENDENTS]),
-        omitted_dependents=max(len(dependents) - MOST_DEPENDENTS, 0),
     )
 
 
