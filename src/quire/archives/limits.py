@@ -25,6 +25,11 @@ MIN_ZIP_EXPANDED_LIMIT = 64 * 1024 * 1024
 MAX_EXPANDED_LIMIT = 16 * 1024 * 1024 * 1024
 """No archive expands to more, however large it is: a minute of one core."""
 
+MAX_LOOKED_AT = 128 * 1024 * 1024
+"""An sdist that a person looks into has at most so many bytes, and expands to at most so many."""
+MAX_LOOK_SECONDS = 5
+"""Of one core, until such an sdist is expanded: gzip takes a second, bzip2 ten times as long."""
+
 CHUNK = 64 * 1024
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of a zip: 100,000 members with names of 120 bytes
 MAX_NAME_BYTES = 16 * 1024 * 1024  # the names of all members, and of all folders above them: both are remembered

@@ -220,13 +220,23 @@ def read_zip_member(
     file: BinaryIO, member: ZipMember, parsed: ParsedFilename, limit: int = limits.MAX_METADATA_BYTES
 ) -> bytes:
     """A member as a whole, of at most `limit` bytes, even if the archive states more. Raises InvalidDistribution."""
-    if member.encrypted or member.method not in {STORED, DEFLATED}:
+    if not can_expand(member):
         raise InvalidDistribution(
             f"{quoted(member.name)} in {quoted(parsed.filename)} is encrypted or compressed in an unusual way; "
             "only stored and deflated members are read."
         )
     if member.size > limit:
         raise oversized(member.name, limit, parsed)
+    return b"".join(zip_member_data(file, member, parsed))
+
+
+def can_expand(member: ZipMember) -> bool:
+    """Whether the data of a member can be read: it is stored or deflated, and not encrypted."""
+    return not member.encrypted and member.method in {STORED, DEFLATED}
+
+
+def zip_member_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Iterator[bytes]:
+    """The data of a member that `can_expand`, piece by piece, wherever `file` stands. Raises InvalidDistribution."""
     file.seek(member.offset)
     header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size:
@@ -235,7 +245,7 @@ def read_zip_member(
     if signature != b"PK\x03\x04" or file.read(name_length) != member.raw_name:
         raise damaged_zip(parsed)
     file.seek(extra_length, 1)
-    return b"".join(zip_data(file, member, parsed))
+    yield from zip_data(file, member, parsed)
 
 
 def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Iterator[bytes]:

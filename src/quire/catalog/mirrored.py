@@ -92,6 +92,10 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
             return await self.mirror.metadata(self.project, self.offered)
         return await self.mirror.made_metadata(self.project, self.offered, digest)
 
+    async def open_here(self) -> OpenBlob:
+        """Raises BlobMissing, StoreError."""
+        return await self.mirror.open_here(self.project, self.offered)
+
     async def keep(self, arrived: Callable[[int], object]) -> bool:
         """Raises NotFound, UpstreamError, StoreError."""
         fetched = await self.mirror.keep(self.project, self.offered, arrived)

@@ -105,6 +105,10 @@ class FetchedFile(ListedFile, Protocol):
         """As `open`, on the event loop. Raises UpstreamError, too."""
         ...
 
+    async def open_here(self) -> OpenBlob:
+        """Its bytes, if they are here: no other server is asked. Raises BlobMissing, StoreError."""
+        ...
+
     async def keep(self, arrived: Callable[[int], object]) -> bool:
         """Keep its bytes in the store, with the metadata that is announced beside them; whether the bytes were fetched
         for that. `arrived`: called with the number of further bytes. Raises as `fetch`."""

@@ -183,6 +183,10 @@ class MirroredFiles:
         self.sent(opened.size)
         return self._kept(opened, project, file)
 
+    async def open_here(self, project: str, file: UpstreamFile) -> OpenBlob:
+        """The bytes of a file that are here. It counts as no use of the file. Raises BlobMissing, StoreError."""
+        return await self._in(self._readers, self._blobs.open, self._key(project, file))
+
     async def _made(self) -> None:
         if self._maker is not None:
             await self._maker.settle()

@@ -58,6 +58,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"GET /{{index}}/{what}" for what in ("packages", "packages/{path:path}", "pypi/{name}/json")),
         *("GET /{index}/pypi/{name}/{version}/json", "POST /{index}/RPC2"),
         "GET /{index}/integrity/{name}/{version}/{filename}/provenance",
+        *(f"GET {at}/project/{{name}}/{{version}}/files/{{filename}}/{{path:path}}" for at in ("", "/{index}")),
         *(f"GET {at}/@{{moment}}/simple{what}" for at in ("", "/{index}") for what in ("", "/", "/{name}", "/{name}/")),
         *("GET /@{moment}/packages/{path:path}", "GET /{index}/@{moment}/packages/{path:path}"),
         *(f"{what}{OSV}/query" for what in ("POST ", "POST /{index}")),

@@ -265,6 +265,12 @@ DOWNLOAD: Final = Operation(
     (404, 502),
     (_PATH, _RANGE),
 )
+INSIDE: Final = Operation(
+    "The members of a file, or one of them as text, for people",
+    {200: content("text/html"), 301: _MOVED, 304: UNCHANGED},
+    (404, 503),
+    (_NAME, _VERSION, _FILENAME, _PATH),
+)
 PROVENANCE: Final = Operation(
     "The provenance of a file (PEP 740)",
     {200: content("application/vnd.pypi.integrity.v1+json", {"type": "object"}), 304: UNCHANGED},

@@ -183,6 +183,7 @@ _WEB: Final = (
 )
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
+_INSIDE: Final = "/project/{name}/{version}/files/{filename}/{path:path}"
 _PAST: Final = "/@{moment}"
 _OF_THE_PAST: Final = (
     Endpoint("GET", f"{_PAST}/simple/", "simple.as_of:projects_page", Right.LIST, "projects", about.PAST_PROJECTS),
@@ -207,6 +208,7 @@ _ROOT: Final = (
     Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES, takes_sessions=True),
     Endpoint("GET", "/packages/{path:path}", "simple.files:download", Right.DOWNLOAD, "file", about.DOWNLOAD),
     Endpoint("GET", _PROVENANCE, "simple.provenance:provenance", Right.DOWNLOAD, "provenance", about.PROVENANCE),
+    Endpoint("GET", _INSIDE, "ui.endpoints:inside", Right.DOWNLOAD, WEB, about.INSIDE, takes_sessions=True),
     Endpoint("GET", "/namespaces", "simple.namespaces:namespaces", Right.LIST, "namespaces", about.NAMESPACES),
     Endpoint("GET", "/namespace/{name}", "simple.namespaces:namespace", Right.LIST, "namespaces", about.NAMESPACE),
     Endpoint("POST", "/RPC2", "api.rpc:call", Right.LIST, "rpc", about.SEARCH),
@@ -249,7 +251,7 @@ _OF_AN_INDEX: Final = frozenset(
     {
         *("POST /", "POST /legacy/", "POST /simple/", "GET /simple/", "GET /simple", "GET /simple/{name}/"),
         *("GET /simple/{name}", "GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
-        *("GET /namespaces", "GET /namespace/{name}"),
+        *("GET /namespaces", "GET /namespace/{name}", f"GET {_INSIDE}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
         *(f"{each.method} {each.path}" for each in (*_OF_THE_PAST, *_SESSIONS, *_WEB)),

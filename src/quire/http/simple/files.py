@@ -109,7 +109,7 @@ async def _find(request: Request, index: ServedIndex, path: str) -> Target:
     place = path.removesuffix(companion) if companion else path
     permanent = _PERMANENT.fullmatch(place)
     if permanent is not None and is_normalized(permanent["project"]):
-        listed, warning = await _listed(index, permanent["project"], filename, place)
+        listed, warning = await offered_file(index, permanent["project"], filename, place)
         if listed is not None and listed.place == place:
             return Target(listed, companion, warning=warning)
     found = await index.find(place)
@@ -126,7 +126,7 @@ async def _find(request: Request, index: ServedIndex, path: str) -> Target:
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
-        listed, warning = await _listed(index, parsed.project, filename, None if permanent is None else place)
+        listed, warning = await offered_file(index, parsed.project, filename, None if permanent is None else place)
         if listed is not None and listed.place == place:
             return Target(listed, companion, warning=warning)
         if listed is not None and listed.is_permanent and permanent is None:
@@ -153,7 +153,7 @@ def log_warning(request: Request, index: ServedIndex, warning: Decision | None) 
         log.warning("file with a warning served", index=index.name, path=path[:300], reason=reason, request=identity)
 
 
-async def _listed(
+async def offered_file(
     index: ServedIndex, project: str, filename: str, place: str | None
 ) -> tuple[ListedFile | None, Decision | None]:
     """The file of a project that may be downloaded, and the decision of a policy about it. Raises as `_offered`."""
