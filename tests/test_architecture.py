@@ -32,6 +32,7 @@ LAYERS = (
     "locks",
     "catalog",
     "access",
+    "search",
     "webhooks",
     "attestations",
     "doctor",

@@ -65,6 +65,11 @@ class ChainedProject:
         return self._owner.status_reason if self._owner is not None else None
 
     @property
+    def owner(self) -> MirroredProject | None:
+        """The project of the upstream that owns the name, if any does; else what the last one said."""
+        return self._owner
+
+    @property
     def bytes_in_memory(self) -> int:
         return _PROJECT_BYTES + sum(part.bytes_in_memory for _, part in self.parts)
 
@@ -84,6 +89,11 @@ class MirrorChain(UpstreamSource):
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = tuple(links)
         self.validates_inline = all(link.mirror.validates_inline for link in links)
+
+    @property
+    def mirrors(self) -> tuple[MirroredProjects, ...]:
+        """Those of its upstreams, in their order."""
+        return tuple(link.mirror for link in self._links)
 
     async def project(self, name: str, known: ChainedProject | None) -> ChainedProject:
         before = dict(known.parts) if known is not None else {}

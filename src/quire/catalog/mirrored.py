@@ -21,6 +21,7 @@ from quire.domain.errors import InvalidName, NotFound
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import UNKNOWN_DIGEST, UNKNOWN_SIZE, File, Status
 from quire.render.simple import Page
+from quire.store.contracts import Names
 from quire.store.open_blob import OpenBlob
 from quire.upstream.documents import METADATA
 from quire.upstream.files import MirroredFiles
@@ -116,6 +117,11 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
     def metadata_document(self) -> bytes | None:
         return None
 
+    def kept_document(self) -> bytes | None:
+        """The core metadata, if it is here. Blocks. Raises StoreError."""
+        digest = self.file.metadata_sha256
+        return None if digest is None else self.mirror.kept_metadata(self.project, self.offered, digest)
+
 
 class MirroredProject:
     """A project of another index at one moment, or its absence."""
@@ -132,6 +138,11 @@ class MirroredProject:
     @property
     def exists(self) -> bool:
         return self.mirrored.exists
+
+    @property
+    def upstream(self) -> str:
+        """The name of its mirror."""
+        return self._files.upstream
 
     @property
     def was_found(self) -> bool:
@@ -264,6 +275,19 @@ class MirroredProjects(UpstreamSource):
 
     def project_inline(self, name: str, known: MirroredProject, tick: object) -> MirroredProject | None:
         return None if self._mirror.inline(known.mirrored) is None else known
+
+    @property
+    def mirror(self) -> str:
+        """The name of its mirror."""
+        return self._files.upstream
+
+    def kept_names(self, known: Names | None) -> Names:
+        """The names of which anything is kept: the very `known` when they are unchanged. Blocks. Raises StoreError."""
+        return self._mirror.kept_names(known)
+
+    def kept(self, name: str) -> MirroredProject:
+        """A project (normalized name) as it is kept, however old it is. Blocks. Raises StoreError."""
+        return MirroredProject(self._mirror.kept(name), self._files)
 
     async def close(self) -> None:
         """End what is being asked and fetched."""

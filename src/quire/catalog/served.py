@@ -100,19 +100,20 @@ class ServedIndex:
         """Those that wait for no other server: their files are listed and counted for people, and searched."""
         self.counted = published.counted
         """The result of the last count of the files, for the next one."""
+        self.sources = (*sources, *chain.from_iterable(behind))
+        """All, also those of indexes behind it, and of upstreams."""
         self._others = tuple(others)
         """Of the index itself."""
         self._unhosted = (*sources[1:], *(each for group in behind for each in group if not each.needs_awaiting))
         beside = (*self.own_sources[1:], *merged)
         self._compared = tuple(source for source in reversed(beside) if source.may_have_files)
         self._threads = threads
-        all_sources = (*sources, *chain.from_iterable(behind))
         self._filter_of = partial(_filter_of, own=(published, *others), merged=merged, behind=behind)
         self.policies = None if rules is None else self._filter_of(rules)
         """None where no policy holds files back."""
-        self.is_mirroring = any(source.needs_awaiting for source in all_sources)
+        self.is_mirroring = any(source.needs_awaiting for source in self.sources)
         """Whether there are upstreams behind it."""
-        inline = all(source.validates_inline for source in all_sources)
+        inline = all(source.validates_inline for source in self.sources)
         self.projects: Barrier[ProjectView] = Barrier(
             GroupedProjects(
                 sources,
@@ -134,7 +135,7 @@ class ServedIndex:
             tally=tallies["project"],
         )
         self.project_names: Barrier[NamesView] = Barrier(
-            ProjectNames(all_sources),
+            ProjectNames(self.sources),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -179,6 +180,14 @@ class ServedIndex:
             budget=self._budget,
             threads=self._threads,
             tallies=self._tallies,
+        )
+
+    def apart(self, budget: Budget) -> ServedIndex:
+        """The index of the same sources, without those behind it, whose views are charged to another budget, and whose
+        requests are not counted."""
+        tallies = {name: BarrierTally() for name in self._tallies}
+        return ServedIndex(
+            self.hosted, self._others, self.policy, budget=budget, threads=self._threads, tallies=tallies
         )
 
     def filter_by(self, rules: RulesOf | None) -> Filter | None:

@@ -36,6 +36,7 @@ RESERVED_PATHS = frozenset(
         "project",
         "pypi",
         "ready",
+        "search",
         "simple",
     }
     | {"upload", "-", "_", ".well-known"}

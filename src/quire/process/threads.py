@@ -22,9 +22,12 @@ RECEIVERS: Final = 4
 BACKGROUND: Final = 2
 """For work that no request waits for, such as reading archives for their metadata: it holds up nothing else."""
 
+CATALOGERS: Final = 1
+"""Of its own: reading all projects takes minutes, and pauses between its steps."""
+
 
 class Threads:
-    """Seven pools, each made when it is first asked for. Belongs to one event loop."""
+    """Eight pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -56,6 +59,10 @@ class Threads:
     def background(self) -> ThreadPoolExecutor:
         """For long work behind the answers."""
         return self._pool("behind", BACKGROUND)
+
+    def catalogers(self) -> ThreadPoolExecutor:
+        """For keeping the catalog of searches."""
+        return self._pool("catalog", CATALOGERS)
 
     def close(self) -> None:
         """Start nothing more, and drop the work that waits. For the end of the process."""

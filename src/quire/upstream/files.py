@@ -28,8 +28,8 @@ from quire.domain.reserved import MIRROR
 from quire.store.contracts import Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.arriving import PIECE, Arrival
-from quire.upstream.documents import MirroredDocuments, publish
-from quire.upstream.making import MetadataMaker, Record
+from quire.upstream.documents import METADATA, MOST_METADATA, MirroredDocuments, is_of, publish
+from quire.upstream.making import MetadataMaker, Record, made_key
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Part, check_there
 from quire.upstream.server import OtherServer, Response
@@ -186,6 +186,21 @@ class MirroredFiles:
     async def open_here(self, project: str, file: UpstreamFile) -> OpenBlob:
         """The bytes of a file that are here. It counts as no use of the file. Raises BlobMissing, StoreError."""
         return await self._in(self._readers, self._blobs.open, self._key(project, file))
+
+    def kept_metadata(self, project: str, file: UpstreamFile, digest: str) -> bytes | None:
+        """The metadata of a file, announced or made here, with this SHA-256; None where it is not here. Blocks.
+
+        It counts as no use of it. Raises StoreError.
+        """
+        key = f"{self._key(project, file)}{METADATA}"
+        if not isinstance(file.metadata, str):
+            key = made_key(self._prefix, project, digest)
+        try:
+            with self._blobs.open(key) as opened:
+                document = opened.read() if opened.size <= MOST_METADATA else b""
+        except BlobMissing:
+            return None
+        return document if is_of(document, digest) else None
 
     async def _made(self) -> None:
         if self._maker is not None:

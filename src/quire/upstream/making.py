@@ -101,7 +101,7 @@ class MetadataMaker:
     async def open(self, project: str, file: UpstreamFile, digest: str) -> OpenBlob:
         """The kept metadata with this SHA-256. Raises NotFound, StoreError; the page offers it no more then."""
         try:
-            return await self._in(self._readers, partial(self._blobs.open, _key(self._folder, project, digest)))
+            return await self._in(self._readers, partial(self._blobs.open, made_key(self._folder, project, digest)))
         except BlobMissing:
             await self._record(project, file.hashes["sha256"], None)
             raise NotFound(f"The metadata of {file.filename} is lost; ask for its page once more.") from None
@@ -190,7 +190,7 @@ def _of_blob(blobs: Blobs, file: UpstreamFile, key: str) -> bytes | None:
 def _keep(blobs: Blobs, folder: str, project: str, document: bytes) -> str:
     """Store metadata; its SHA-256."""
     digest = sha256(document).hexdigest()
-    staging = blobs.stage(_key(folder, project, digest), None)
+    staging = blobs.stage(made_key(folder, project, digest), None)
     try:
         staging.write(document)
         publish(blobs, staging)
@@ -200,7 +200,8 @@ def _keep(blobs: Blobs, folder: str, project: str, document: bytes) -> str:
     return digest
 
 
-def _key(folder: str, project: str, digest: str) -> str:
+def made_key(folder: str, project: str, digest: str) -> str:
+    """Of the blob of metadata that was made. `digest`: its SHA-256."""
     return f"{folder}/{project}/made-{digest}"
 
 

@@ -26,7 +26,7 @@ import structlog
 
 from quire.domain.errors import Conflict, DamagedRecord, InvalidName, StoreError, UpstreamBusy, UpstreamError
 from quire.observe.metrics.tally import MirrorTally
-from quire.store.contracts import Record, Store
+from quire.store.contracts import Names, Record, Store
 from quire.upstream import mirrored
 from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
 from quire.upstream.mirrored import Ages, MirroredPage, Need
@@ -230,6 +230,14 @@ class Mirror:
             if await self._in_thread(self._pages.enter_made, name, file, digest):
                 return
             await asyncio.sleep(1.0)
+
+    def kept_names(self, known: Names | None) -> Names:
+        """The names of which anything is kept: the very `known` when they are unchanged. Blocks. Raises StoreError."""
+        return self._records.names(self._pages.folder, known)
+
+    def kept(self, name: str) -> Mirrored:
+        """A project as it is kept, however old it is. Blocks. Raises StoreError."""
+        return self._pages.load(name, None)
 
     async def close(self) -> None:
         """End what is being asked. A lease that was taken ends by its time."""

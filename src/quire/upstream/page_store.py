@@ -126,6 +126,11 @@ class PageStore:
         self._unreadable: set[str] = set()
         """The blobs of pages that could not be read: they were replaced, or are lost."""
 
+    @property
+    def folder(self) -> str:
+        """Of the records of all projects."""
+        return self._prefix
+
     def key(self, name: str) -> str:
         """Of the record of a project (normalized name)."""
         return f"{self._prefix}/{name}"

@@ -69,6 +69,7 @@ def _api_schemas() -> Json:
         promotion_documents,
         publisher_documents,
         retention_documents,
+        search_documents,
         trash_documents,
         webhook_documents,
     )
@@ -81,6 +82,7 @@ def _api_schemas() -> Json:
         *promotion_documents.SCHEMAS,
         *retention_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,
+        *search_documents.SCHEMAS,
         *trash_documents.SCHEMAS,
         *access_documents.SCHEMAS,
         *webhook_documents.SCHEMAS,

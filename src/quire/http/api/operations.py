@@ -204,6 +204,19 @@ MANAGED: Final = Operation(
     _FORM,
 )
 HISTORY: Final = Operation("A page with the log of a project", _SHOWN, (400, 404), (_NAME,))
+WEB_SEARCH: Final = Operation(
+    "Search for projects, for people",
+    {200: content("text/html"), 304: UNCHANGED},
+    parameters=(
+        {
+            "name": "q",
+            "in": "query",
+            "required": False,
+            "schema": {"type": "string", "maxLength": 200},
+            "description": "Words, or a name; the filters are those of `/-/api/v1/search`",
+        },
+    ),
+)
 STATIC: Final = Operation(
     "A style sheet, script or image of the web interface",
     {

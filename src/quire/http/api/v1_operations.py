@@ -52,6 +52,25 @@ def _change(summary: str, body: str, answer: str) -> Operation:
     return Operation(summary, _answer(answer), _CHANGE_ERRORS, (*_PROJECT, _IF_MATCH), _body(body))
 
 
+_SEARCHED: Final = (
+    _query("q", "Words, or a name; without them the newest projects"),
+    _query("index", "Of this index alone; may be repeated"),
+    _query("origin", "`hosted`, `drop-in` or `upstream`; may be repeated"),
+    _query("since", "Projects with an upload since then: a date, or `month` or `year`"),
+    _query("python", "Projects whose newest release runs on this Python, such as `3.12`"),
+    _query("yanked", "`no`: without projects whose releases are all yanked; `some`: with a yanked release"),
+    _query("uploader", "Projects with a file of this user"),
+    _query("page", "The number of a page", {"type": "integer", "minimum": 1, "maximum": 50}),
+)
+SEARCH: Final = Operation(
+    "Search for projects in all indexes that the sender may read", _answer("SearchPage"), (), _SEARCHED
+)
+SEARCH_INDEX: Final = Operation(
+    "Search for projects in an index and those behind it", _answer("SearchPage"), (404,), (_INDEX, *_SEARCHED)
+)
+DEPENDENTS: Final = Operation(
+    "The projects that need a project", _answer("DependentPage"), (404,), (*_PROJECT, _CURSOR, _LIMIT)
+)
 WHOAMI: Final = Operation("The sender of this request, as its credentials prove it", _answer("Sender"), (401, 429))
 INDEXES: Final = Operation("The indexes that the sender may read", _answer("IndexList"), (401, 429))
 CREATE_INDEX: Final = Operation(

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
     from quire.readme.process import ReadmeProcess
+    from quire.search.results import Searching
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -222,9 +223,29 @@ class Worker:
             counted = served.hosted.usage.known if served is not None else None
             yield QuotaUse(name, quota, counted.bytes if counted is not None else None)
 
+    @cached_property
+    def searching(self) -> Searching:
+        """The searches for projects."""
+        from quire.http.app.searching import make_searching  # noqa: PLC0415 - with SQLite; nothing of it before a search
+
+        return make_searching(
+            self.default,
+            self._bare,
+            upstreams=upstreams_of(self.settings),
+            advisories=lambda state: self.advisories.at(state.document.advisories),
+            rules=self.access.rules,
+            threads=self._threads,
+            run=self.for_large_page,
+        )
+
     def _make(self, name: str) -> ServedIndex:
+        index = self._bare(name)
+        self.webhooks.listen_to(index)
+        return index
+
+    def _bare(self, name: str) -> ServedIndex:
         settings = self.settings
-        index = ServedIndex(
+        return ServedIndex(
             Index(self.default.store, name, trash_seconds=settings.trash_seconds),
             [],
             IndexPolicy(hash_algorithm=settings.hash_algorithm, integrity_url=integrity_url(settings, f"{name}/")),
@@ -232,8 +253,6 @@ class Worker:
             threads=self._threads,
             tallies=self.metrics.tally.barriers,
         )
-        self.webhooks.listen_to(index)
-        return index
 
     def _sign_on(self) -> SignOn | None:
         if self.settings.oidc_issuer is None:
@@ -262,6 +281,8 @@ class Worker:
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
+        if "searching" in self.__dict__:
+            self.searching.close()
         self._threads.close()
         if "readmes" in self.__dict__:
             self.readmes.close()

@@ -1,0 +1,222 @@
+"""Finds the projects that a query may mean, the best first. They are candidates: the index decides what there is.
+
+Ranks: the exact name, names that begin with it, names with the words, names with it inside, names with a mistype,
+projects with the words anywhere. Each rank is bounded, so a word that all projects have costs no more than another.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from quire.search.catalog import Catalog, Row
+from quire.search.facts import python_bit
+from quire.search.query import MOST_PAGES, PAGE_SIZE, Query, distance, most_edits, score
+
+MOST: Final = MOST_PAGES * PAGE_SIZE
+"""Candidates of one query."""
+_MOST_OF_NAMES: Final = 200
+"""Of each rank of names."""
+_MOST_MATCHES: Final = 10_000
+"""Matches of words that are filtered."""
+_MOST_POSTINGS: Final = 1500
+"""Names with one trigram."""
+_MOST_TRIGRAMS: Final = 16
+_MOST_COMPARED: Final = 300
+_MOST_SCORED: Final = 500
+_ENOUGH: Final = 10
+"""With so many others, names with a mistype are not looked for."""
+_TRIGRAM: Final = 3
+_COUNTED: Final = 200
+"""Candidates that are always looked for, so that their number is known; more only for later pages."""
+_SPARE: Final = 2 * PAGE_SIZE
+"""Candidates beyond a page, since some may be gone."""
+_COLUMNS: Final = "p.id, p.place, p.name"
+
+
+class Candidate(NamedTuple):
+    """A project that a query may mean."""
+
+    number: int
+    """Of its row."""
+    place: str
+    name: str
+
+
+class Found(NamedTuple):
+    """The candidates of a query."""
+
+    candidates: list[Candidate]
+    """The best first. A project that several places have is one for each."""
+    is_cut: bool
+    """Whether there may be more."""
+
+
+class _Filter(NamedTuple):
+    """A condition for rows, as SQL."""
+
+    where: str
+    values: tuple[object, ...]
+
+
+def find(catalog: Catalog, query: Query, places: Sequence[str]) -> Found:
+    """The candidates of a query in these places. Blocks. Raises SearchUnavailable."""
+    if not places:
+        return Found([], is_cut=False)
+    filtered = _filter_of(query, places)
+    with catalog.reading() as connection:
+        return _Finding(connection, filtered, query).run()
+
+
+def newest(catalog: Catalog, places: Sequence[str], number: int) -> list[Row]:
+    """The projects with the latest uploads. Blocks. Raises SearchUnavailable."""
+    filtered = _filter_of(Query(), places)
+    return catalog.select(
+        f"INDEXED BY by_update WHERE {filtered.where} AND p.updated <> '' ORDER BY p.updated DESC LIMIT ?",
+        (*filtered.values, number),
+    )
+
+
+def dependents(catalog: Catalog, name: str, places: Sequence[str], after: str, number: int) -> list[Row]:
+    """Projects whose newest release needs this one, in the order of their names, from the first one after `after`.
+    Blocks. Raises SearchUnavailable."""
+    marks = ", ".join("?" * len(places))
+    needing = f"SELECT project FROM needs WHERE needed = ? AND place IN ({marks})"  # noqa: S608 - ours
+    return catalog.select(
+        f"WHERE p.name > ? AND p.id IN ({needing}) ORDER BY p.name LIMIT ?", (after, name, *places, number)
+    )
+
+
+def count_dependents(catalog: Catalog, names: Iterable[str], places: Sequence[str], most: int) -> dict[str, int]:
+    """By name, how many projects need it, up to `most`. Blocks. Raises SearchUnavailable."""
+    marks = ", ".join("?" * len(places))
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM needs WHERE needed = ? AND place IN ({marks}) LIMIT ?)"  # noqa: S608
+    with catalog.reading() as connection:
+        return {name: connection.execute(sql, (name, *places, most)).fetchone()[0] for name in names}
+
+
+class _Finding:
+    """One query on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection, filtered: _Filter, query: Query) -> None:
+        self._connection = connection
+        self._filter = filtered
+        self._query = query
+        self._found: dict[int, Candidate] = {}
+        self._wanted = min(max(_COUNTED, query.page * PAGE_SIZE + _SPARE), MOST)
+
+    def run(self) -> Found:
+        query, words = self._query, self._query.words
+        steps: list[Callable[[], Iterable[Candidate]]] = [self._latest]
+        if query.text:
+            steps = self._by_name(query.name) if query.name else []
+            if words:
+                every = " AND ".join(f'"{word}"*' for word in words)
+                steps.append(lambda: sorted(self._matches(f"{{name}} : ({every})"), key=_length))
+                steps += self._by_likeness(query.name) if query.name else []
+                if max(map(len, words)) > 1:
+                    steps.append(lambda: self._anywhere(every, words))
+        for step in steps:
+            for each in step():
+                self._found.setdefault(each.number, each)
+            if len(self._found) > self._wanted:
+                return Found(list(self._found.values())[: self._wanted], is_cut=True)
+        return Found(list(self._found.values()), is_cut=False)
+
+    def _latest(self) -> list[Candidate]:
+        hint = "" if self._query.is_filtered else "INDEXED BY by_update "
+        return self._select(f"{hint}WHERE", (), "ORDER BY p.updated DESC")
+
+    def _by_name(self, name: str) -> list[Callable[[], Iterable[Candidate]]]:
+        return [
+            lambda: self._select("WHERE p.name = ? AND", (name,)),
+            lambda: sorted(self._select("WHERE p.name > ? AND p.name < ? AND", (name, f"{name}~")), key=_length),
+        ]
+
+    def _by_likeness(self, name: str) -> list[Callable[[], Iterable[Candidate]]]:
+        return [lambda: self._inside(name), lambda: self._mistyped(name)]
+
+    def _select(self, condition: str, values: tuple[object, ...], order: str = "") -> list[Candidate]:
+        sql = f"SELECT {_COLUMNS} FROM projects p {condition} {self._filter.where} {order} LIMIT ?"  # noqa: S608 - ours
+        found = self._connection.execute(sql, (*values, *self._filter.values, self._wanted + 1))
+        return [Candidate(*each) for each in found]
+
+    def _matches(self, match: str, columns: str = _COLUMNS) -> list[Candidate]:
+        return [Candidate(*each) for each in self._words(match, columns)]
+
+    def _words(self, match: str, columns: str, most: int = MOST) -> list[tuple[Any, ...]]:
+        sql = (
+            f"SELECT {columns} FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?) m"  # noqa: S608 - ours
+            f" JOIN projects p ON p.id = m.rowid WHERE {self._filter.where} LIMIT ?"
+        )
+        try:
+            return self._connection.execute(sql, (match, _MOST_MATCHES, *self._filter.values, most)).fetchall()
+        except sqlite3.OperationalError as error:
+            if "phrase" in str(error) or "syntax" in str(error):  # a word is none to SQLite, or several
+                return []
+            raise
+
+    def _anywhere(self, match: str, words: Sequence[str]) -> list[Candidate]:
+        found = self._words(match, f"{_COLUMNS}, p.keywords, p.summary", _MOST_SCORED)
+        scored = [(-score(words, *each[2:]), len(each[2]), Candidate(*each[:3])) for each in found]
+        return [each for _, _, each in sorted(scored, key=lambda each: (*each[:2], each[2].name))]
+
+    def _inside(self, name: str) -> list[Candidate]:
+        trigrams = list(dict.fromkeys(_trigrams(name)))[:_MOST_TRIGRAMS]
+        if not trigrams:
+            return []
+        match = " AND ".join(f'"{each}"' for each in trigrams)
+        sql = (
+            f"SELECT {_COLUMNS} FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?) m"  # noqa: S608 - ours
+            f" JOIN projects p ON p.id = m.rowid WHERE instr(p.name, ?) AND {self._filter.where} LIMIT ?"
+        )
+        found = self._connection.execute(sql, (match, _MOST_MATCHES, name, *self._filter.values, self._wanted + 1))
+        return sorted((Candidate(*each) for each in found), key=_length)
+
+    def _mistyped(self, name: str) -> list[Candidate]:
+        """The projects whose names have many trigrams of this one, and are few edits away; none where others are
+        enough."""
+        most = most_edits(name)
+        if not most or len(self._found) >= _ENOUGH:
+            return []
+        shared: Counter[int] = Counter()
+        for each in list(dict.fromkeys(_trigrams(f"^{name}$")))[:_MOST_TRIGRAMS]:
+            found = self._connection.execute(
+                "SELECT rowid FROM names WHERE names MATCH ? LIMIT ?", (f'"{each}"', _MOST_POSTINGS)
+            )
+            shared.update(row for (row,) in found)
+        compared = [row for row, _ in shared.most_common(_MOST_COMPARED)]
+        marks = ", ".join("?" * len(compared))
+        sql = f"SELECT {_COLUMNS} FROM projects p WHERE p.id IN ({marks}) AND {self._filter.where}"  # noqa: S608 - ours
+        rows = [Candidate(*each) for each in self._connection.execute(sql, (*compared, *self._filter.values))]
+        near = [(distance(name, each.name, most), each.name, each) for each in rows]
+        return [each for edits, _, each in sorted(near) if edits <= most]
+
+
+def _filter_of(query: Query, places: Sequence[str]) -> _Filter:
+    marks = ", ".join("?" * len(places))
+    where, values = [f"p.place IN ({marks})"], list[object](places)
+    if query.since:
+        where.append("p.updated >= ?")
+        values.append(query.since)
+    if query.python:
+        where.append("(p.pythons >> ?) & 1")
+        values.append(python_bit(query.python))
+    if query.yanked == "no":
+        where.append("p.yanked < 2")
+    elif query.yanked == "some":
+        where.append("p.yanked > 0")
+    if query.uploader:
+        where.append(f"p.id IN (SELECT project FROM people WHERE person = ? AND place IN ({marks}))")  # noqa: S608 - ours
+        values += [query.uploader, *places]
+    return _Filter(" AND ".join(where), tuple(values))
+
+
+def _trigrams(text: str) -> list[str]:
+    return [text[place : place + _TRIGRAM] for place in range(len(text) - _TRIGRAM + 1)]
+
+
+def _length(each: Candidate) -> tuple[int, str]:
+    return len(each.name), each.name

@@ -1,0 +1,169 @@
+"""The places whose projects are searched: each source of an index is one, and so is what is kept of each upstream.
+
+A place answers from the store alone: no upstream is ever asked because of a search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from quire.archives.metadata import parse_metadata
+from quire.catalog.drop_ins import DropIns
+from quire.catalog.hosted import Hosted, HostedProject
+from quire.catalog.mirror_chain import ChainedProject, MirrorChain
+from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects
+from quire.catalog.sources import AnySource, ListedFile, SourceProject, at_hand
+from quire.catalog.views import ProjectView
+from quire.domain.errors import BlobMissing, InvalidDistribution, NotFound, StoreError
+from quire.domain.project import Status
+from quire.search.facts import Facts, facts_of_files, with_metadata
+from quire.search.query import ORIGINS
+
+_MOST_LOOKED_AT: Final = 20
+"""Files of a project of an upstream whose metadata is looked for."""
+
+
+class Read(NamedTuple):
+    """A project as a place has it."""
+
+    tag: str
+    facts: Facts
+
+
+UNCHANGED: Final = Read("", Facts(display=""))
+"""In place of a project that has the tag that the caller knows."""
+
+
+class Place:
+    """One source, or what is kept of one upstream. Safe to use from several threads."""
+
+    def __init__(self, key: str, origin: str, source: AnySource) -> None:
+        """`key`: names it, on every machine alike; `origin`: one of `quire.search.query.ORIGINS`."""
+        self.key = key
+        self.origin = origin
+        self.source = source
+        self._known: Any = None
+
+    def names(self) -> tuple[str, ...]:
+        """The names of its projects now: the very same tuple when they are unchanged. Blocks. Raises StoreError."""
+        source = self.source
+        if isinstance(source, MirroredProjects):
+            self._known = source.kept_names(self._known)
+        else:
+            self._known = at_hand(source.names(self._known))
+        names: tuple[str, ...] = self._known.names
+        return names
+
+    def read(self, name: str, known: str | None = None) -> Read | None:
+        """A project now; None when there is none, UNCHANGED when it still has the tag `known`. Blocks.
+
+        Raises StoreError.
+        """
+        source = self.source
+        if known and isinstance(source, Hosted) and source.has_tag(name, known):
+            return UNCHANGED
+        part: SourceProject
+        part = source.kept(name) if isinstance(source, MirroredProjects) else at_hand(source.project(name, None))
+        if not part.exists:
+            return None
+        tag = tag_of(part)
+        if known and tag == known:
+            return UNCHANGED
+        facts = facts_of(name, part.display_name, part.status, list(part.files()))
+        return Read("" if self.origin == "upstream" and not facts.described else tag, facts)
+
+
+def places_of(sources: Iterable[AnySource]) -> list[Place]:
+    """The places of these sources, in their order."""
+    found = []
+    for source in sources:
+        if isinstance(source, Hosted):
+            found.append(Place(f"hosted/{source.index.name}", "hosted", source))
+        elif isinstance(source, DropIns) and source.may_have_files:
+            found.append(Place("drop-ins", "drop-in", source))
+        elif isinstance(source, MirrorChain):
+            found += [_mirror(each) for each in source.mirrors]
+        elif isinstance(source, MirroredProjects):
+            found.append(_mirror(source))
+    return found
+
+
+def tag_of(part: SourceProject) -> str:
+    """Names the state of a part of a project; "" for one that has none, and has to be read each time."""
+    if isinstance(part, HostedProject):
+        return part.record.tag
+    if isinstance(part, ChainedProject):
+        return "" if part.owner is None else tag_of(part.owner)
+    if isinstance(part, MirroredProject):
+        page = part.mirrored.page
+        return "" if page is None or page.content is None else f"{page.content}-{len(page.made)}"
+    digest = hashlib.sha256()
+    for each in part.files():
+        digest.update(f"{each.place}\0{each.file.sha256}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def places_of_view(view: ProjectView) -> list[str]:
+    """The keys of the places that have something of a project, in the order in which the index names them."""
+    return [key for key, _, _ in _there(view)]
+
+
+def place_of_view(view: ProjectView) -> tuple[str, str] | None:
+    """The key of the place and the tag, of a project of which exactly one place has something."""
+    there = _there(view)
+    return (there[0][0], tag_of(there[0][2])) if len(there) == 1 else None
+
+
+def origins_of(view: ProjectView) -> tuple[str, ...]:
+    """The origins of a project, in the order of ORIGINS."""
+    there = {origin for _, origin, _ in _there(view)}
+    return tuple(each for each in ORIGINS if each in there)
+
+
+def facts_of_view(view: ProjectView) -> Facts:
+    """The facts of a project as an index serves it. Blocks. Raises StoreError."""
+    return facts_of(view.name, view.display_name, view.status, list(view.files.values()))
+
+
+def facts_of(name: str, display: str | None, status: Status | None, listed: Sequence[ListedFile]) -> Facts:
+    """The facts of a project with these files. Blocks. Raises StoreError; metadata that cannot be read is left out:
+    nothing is `described` then. That of an upstream may be here the next time, without any change of the project."""
+    facts = facts_of_files(name, display, status, [each.file for each in listed])
+    for each in _described(facts, listed):
+        document = None
+        with suppress(StoreError, BlobMissing, NotFound):
+            document = each.kept_document() if isinstance(each, MirroredFile) else each.metadata_document()
+        if document is not None:
+            with suppress(InvalidDistribution):
+                return with_metadata(facts, parse_metadata(document, strict=False), each.file.metadata_sha256 or "")
+    return msgspec.structs.replace(facts, described="")
+
+
+def _described(facts: Facts, listed: Sequence[ListedFile]) -> list[ListedFile]:
+    """The files whose metadata describes a project: of a hosted one that of its newest release; of an upstream's
+    project any that is here, the newest first."""
+    first = [each for each in listed if facts.described and each.file.metadata_sha256 == facts.described]
+    mirrored = [each for each in listed if isinstance(each, MirroredFile) and each.file.metadata_sha256]
+    mirrored.sort(key=lambda each: (each.file.version == facts.version, each.file.uploaded or ""), reverse=True)
+    return [*first[:1], *mirrored[:_MOST_LOOKED_AT]]
+
+
+def _mirror(source: MirroredProjects) -> Place:
+    return Place(f"mirror/{source.mirror}", "upstream", source)
+
+
+def _there(view: ProjectView) -> list[tuple[str, str, SourceProject]]:
+    """The key, the origin and the part of each place that has something of a project; the first one counts most."""
+    found = list[tuple[str, str, SourceProject]]()
+    for source, part in reversed(view.parts):
+        if isinstance(part, ChainedProject):
+            if part.exists and part.owner is not None:
+                found.append((f"mirror/{part.owner.upstream}", "upstream", part.owner))
+        elif part.exists:
+            found += [(place.key, place.origin, part) for place in places_of([source])]
+    return found

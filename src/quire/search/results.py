@@ -1,0 +1,329 @@
+"""The results of searches: candidates of the catalog, of each of which the index was asked before it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from quire.access.authorization import ALLOWED, AccessRules, Right
+from quire.access.decisions import AccessState
+from quire.access.principals import Principal
+from quire.catalog.served import ServedIndex
+from quire.catalog.views import ProjectView
+from quire.domain.errors import NotFound, QuireError
+from quire.search import finding
+from quire.search.catalog import Progress, Row, SearchUnavailable
+from quire.search.facts import Facts, Needed, python_bit
+from quire.search.keeping import Keeper
+from quire.search.places import Place, facts_of_view, origins_of, place_of_view, places_of, places_of_view
+from quire.search.query import PAGE_SIZE, Query
+
+T = TypeVar("T")
+
+MOST_COUNTED: Final = 1000
+"""Dependents of a project that are counted."""
+PATIENCE: Final = 1.0
+"""Seconds that the first search waits for the catalog."""
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.search")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A project as its index has it now."""
+
+    index: str
+    name: str
+    facts: Facts
+    origins: tuple[str, ...]
+    """Some of `quire.search.query.ORIGINS`."""
+    used: int
+    """How many projects need it, up to MOST_COUNTED."""
+
+
+class Results(NamedTuple):
+    """One page of the results of a query."""
+
+    hits: list[Hit]
+    total: int
+    """How many there are, about."""
+    is_cut: bool
+    """Whether there may be more than `total`."""
+    has_more: bool
+    """Whether there is a next page."""
+    projects: int
+    """How many the catalog knows by name."""
+    read: int
+    """How many of those with their words."""
+    indexes: tuple[str, ...]
+    """That the reader can choose among."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """A project that needs another one."""
+
+    index: str
+    name: str
+    facts: Facts
+    needs: tuple[Needed, ...]
+    """The requirements that name the other one."""
+
+
+class Dependents(NamedTuple):
+    """Some of the projects that need another one."""
+
+    found: list[Dependent]
+    next: str | None
+    """The cursor of the next ones; None for the end."""
+    is_complete: bool
+    """Whether the catalog has read all projects."""
+    is_known: bool
+    """Whether there is such a project, as far as that is known without asking an upstream."""
+
+
+class _Looked(NamedTuple):
+    """The part of the catalog that one page of a query needs."""
+
+    rows: list[Row]
+    total: int
+    is_cut: bool
+    counts: dict[str, int]
+    """By name, the number of dependents."""
+    progress: list[Progress]
+
+
+class Reader(NamedTuple):
+    """The sender of a search."""
+
+    principal: Principal
+    state: AccessState
+
+
+class Run(Protocol):
+    """Runs work that blocks in a thread."""
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+
+
+class _Scope:
+    """The indexes that one search is about, and their places."""
+
+    def __init__(self, indexes: Mapping[str, ServedIndex], known: dict[str, tuple[object, Place]]) -> None:
+        """`known`: places by key, with the source that they are of."""
+        self.indexes = dict(indexes)
+        self.places: dict[str, Place] = {}
+        self.owner: dict[str, str] = {}
+        """By place, the index that its projects are shown in: their own one, if it is among these."""
+        for is_own in (True, False):
+            for name, index in self.indexes.items():
+                for place in places_of(index.own_sources if is_own else index.sources):
+                    if place.key not in self.places:
+                        kept = known.get(place.key)
+                        self.places[place.key] = kept[1] if kept is not None and kept[0] is place.source else place
+                        self.owner[place.key] = name
+        for key, place in self.places.items():
+            known[key] = place.source, place
+
+    def keys(self, origins: Sequence[str]) -> list[str]:
+        return [key for key, place in self.places.items() if not origins or place.origin in origins]
+
+
+class Searching:
+    """The searches of one worker. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        served: Callable[[str, AccessState], ServedIndex | None],
+        default: str,
+        rules: AccessRules,
+        keeper: Keeper,
+        run: Run,
+    ) -> None:
+        """`served`: an index by name, whose sources ask no upstream; `default`: the name of the one at the root."""
+        self._served = served
+        self._default = default
+        self._rules = rules
+        self._keeper = keeper
+        self._run = run
+        self._places: dict[str, tuple[object, Place]] = {}
+        self._waited: set[str] = set()
+
+    async def search(self, reader: Reader, query: Query, index: str | None) -> Results:
+        """The results of a query among the indexes that its reader may read; `index`: in one alone, with those behind
+        it. Raises SearchUnavailable, StoreError."""
+        readable = self._readable(reader, index)
+        chosen = {name: each for name, each in readable.items() if not query.indexes or name in query.indexes}
+        scope = _Scope(chosen, self._places)
+        looked = await self._look(scope, partial(self._looked, query, scope.keys(query.origins), [*scope.places]))
+        asked = [(scope.owner[row.place], row) for row in looked.rows]
+        if query.page == 1 and query.name:
+            known = {(index, row.name) for index, row in asked}
+            typed = Row("", query.name, None, None)
+            asked = [*((name, typed) for name in chosen if (name, query.name) not in known), *asked]
+        checked = await self._checked(reader, scope, query, asked)
+        hits = {(each.index, each.name): each for each in reversed(checked)}
+        return Results(
+            hits=[replace(each, used=looked.counts.get(each.name, 0)) for each in reversed(hits.values())],
+            total=max(looked.total, len(hits)),
+            is_cut=looked.is_cut,
+            has_more=looked.total > query.page * PAGE_SIZE,
+            projects=sum(each.total for each in looked.progress),
+            read=sum(each.done for each in looked.progress),
+            indexes=tuple(readable),
+        )
+
+    def _looked(self, query: Query, keys: Sequence[str], places: Sequence[str]) -> _Looked:
+        """The part of the catalog that a page of a query needs. Blocks."""
+        catalog = self._keeper.catalog
+        found = finding.find(catalog, query, keys)
+        begin = (query.page - 1) * PAGE_SIZE
+        wanted = [each.number for each in found.candidates[begin : begin + PAGE_SIZE]]
+        rows = catalog.rows(wanted)
+        names = {row.name for row in rows.values()} | ({query.name} if query.name else set())
+        return _Looked(
+            [rows[number] for number in wanted if number in rows],
+            len(found.candidates),
+            found.is_cut,
+            finding.count_dependents(catalog, names, keys, MOST_COUNTED) if keys else {},
+            list(catalog.progress(places).values()),
+        )
+
+    async def newest(self, reader: Reader, index: str | None, number: int) -> list[Hit]:
+        """The projects with the latest uploads. Raises SearchUnavailable, StoreError."""
+        scope = _Scope(self._readable(reader, index), self._places)
+        rows = await self._look(scope, partial(finding.newest, self._keeper.catalog, [*scope.places], number))
+        found = await self._checked(reader, scope, Query(), [(scope.owner[row.place], row) for row in rows])
+        return sorted(found, key=lambda hit: hit.facts.updated, reverse=True)
+
+    async def dependents(self, reader: Reader, index: str, name: str, after: str = "", number: int = 20) -> Dependents:
+        """Projects whose newest release needs a project of an index: of this index, and of those in front of it that
+        the reader may read. `name`: normalized; `after`: the cursor. Raises SearchUnavailable, StoreError."""
+        readable = self._readable(reader, None) | self._readable(reader, index)
+        chosen = {
+            each: served for each, served in readable.items() if each == index or index in reader.state.behind(each)
+        }
+        scope = _Scope(chosen, self._places)
+        catalog, keys = self._keeper.catalog, [*scope.places]
+        rows = await self._look(scope, partial(finding.dependents, catalog, name, keys, after, number + 1))
+        progress = await self._run(catalog.progress, keys)
+        shown = rows[:number]
+        hits = await self._checked(reader, scope, Query(), [(scope.owner[row.place], row) for row in shown])
+        found: dict[tuple[str, str], Dependent] = {}
+        for hit in hits:
+            needs = tuple(each for each in hit.facts.needs if each.name == name)
+            if needs:
+                found.setdefault((hit.index, hit.name), Dependent(hit.index, hit.name, hit.facts, needs))
+        return Dependents(
+            list(found.values()),
+            shown[-1].name if len(rows) > number else None,
+            all(each.checked for each in progress.values()),
+            index in chosen and (await chosen[index].look_up(name)).exists,
+        )
+
+    async def count_dependents(self, reader: Reader, index: str, name: str) -> int:
+        """About how many projects need a project of an index, up to MOST_COUNTED. Raises as `dependents`."""
+        scope = _Scope(self._readable(reader, index), self._places)
+        catalog, keys = self._keeper.catalog, [*scope.places]
+        return (await self._look(scope, partial(finding.count_dependents, catalog, [name], keys, MOST_COUNTED)))[name]
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._keeper.close()
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _readable(self, reader: Reader, index: str | None) -> dict[str, ServedIndex]:
+        """The indexes that a reader may read, the one at the root first. A stage of a publishing session is named by
+        those alone that know its name."""
+        document = reader.state.document
+        names = [index] if index is not None else [self._default, *sorted(document.indexes)]
+        found = {}
+        for name in dict.fromkeys(names):
+            if index is None and reader.state.definition(name).session is not None:
+                continue
+            if self._rules.authorize(reader.principal, Right.LIST, name, None, reader.state) is ALLOWED:
+                served = self._served(name, reader.state)
+                if served is not None:
+                    found[name] = served
+        return found
+
+    async def _look(self, scope: _Scope, function: Callable[[], T]) -> T:
+        """The result of a function of the catalog, after that was compared with the places. The first search of a place
+        waits for it for a moment."""
+        places = list(scope.places.values())
+
+        def look() -> tuple[Sequence[Future[None]], T]:
+            return self._keeper.look(places), function()
+
+        under_way, found = await self._run(look)
+        new = set(scope.places) - self._waited
+        self._waited |= new
+        if not under_way or not new:
+            return found
+        await asyncio.wait([asyncio.wrap_future(each) for each in under_way], timeout=PATIENCE)
+        return await self._run(function)
+
+    async def _checked(
+        self, reader: Reader, scope: _Scope, query: Query, asked: Iterable[tuple[str, Row]]
+    ) -> list[Hit]:
+        found = await asyncio.gather(*(self._check(reader, scope, query, index, row) for index, row in asked))
+        return [each for each in found if each is not None]
+
+    async def _check(self, reader: Reader, scope: _Scope, query: Query, index: str, row: Row) -> Hit | None:
+        """The project of a row as its index has it now; None when there is none that its reader may read, or that the
+        filters keep. `row`: without a place for a name that was typed."""
+        served = scope.indexes[index]
+        try:
+            view = await served.look_up(row.name)
+            owners = [key for key in places_of_view(view) if key in scope.places]
+            if not view.exists or not owners or (row.place and row.place not in owners):
+                return None
+            index = scope.owner[owners[0]]
+            facts = await self._facts(served, view, row)
+        except NotFound:
+            return None
+        except QuireError as error:
+            log.error("left out of a search", project=row.name, index=index, error=str(error))
+            return None
+        if self._rules.authorize(reader.principal, Right.LIST, index, row.name, reader.state) is not ALLOWED:
+            return None
+        origins = origins_of(view)
+        if not _fits(query, facts, origins) or (not facts.version and origins == ("upstream",)):
+            return None
+        return Hit(index, row.name, facts, origins, 0)
+
+    async def _facts(self, served: ServedIndex, view: ProjectView, row: Row) -> Facts:
+        """The facts of a project as it is now: those of the catalog, where they are of this state."""
+        alone = place_of_view(view) if not view.held.blocks else None
+        if alone is not None and not row.place:
+            found = await self._run(self._keeper.catalog.row, alone[0], row.name)
+            row = found or row
+        if row.facts is not None and alone is not None and alone == (row.place, row.tag) and row.tag:
+            return row.facts
+        facts = await served.read(view, facts_of_view)
+        if alone is not None and alone[1] and facts.described:
+            await self._run(self._keeper.learn, *alone[:1], view.name, alone[1], facts)
+        return facts
+
+
+def _fits(query: Query, facts: Facts, origins: Sequence[str]) -> bool:
+    """Whether the filters keep a project."""
+    bit = python_bit(query.python) if query.python else None
+    return not (
+        (query.since and facts.updated < query.since)
+        or (bit is not None and not facts.pythons >> bit & 1)
+        or (query.yanked == "no" and facts.yanked == 2)
+        or (query.yanked == "some" and not facts.yanked)
+        or (query.uploader and query.uploader not in facts.uploaders)
+        or (query.origins and not set(query.origins) & set(origins))
+    )
+
+
+__all__ = ["Dependents", "Hit", "Reader", "Results", "SearchUnavailable", "Searching"]

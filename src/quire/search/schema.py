@@ -1,0 +1,89 @@
+"""The tables of the catalog, and how its file is opened.
+
+`projects` has a row for each project of each place (`quire.search.places`). Two full-text tables are made of it:
+`words` of names, keywords, summaries and classifiers, and `names` of the trigrams of names, between `^` and `$`, for
+names with a mistype. `needs` has the requirements, `people` the uploaders, `places` how far each place is read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "search-1.sqlite"
+"""The number is that of the schema."""
+MOST_BYTES: Final = 2 * 1024**3
+"""Of the file; what does not fit any more is not found by its words."""
+_PAGE: Final = 4096
+_MOST_JOURNAL: Final = 16 * 1024**2
+_CACHE_KIB: Final = 8192
+_BUSY_SECONDS: Final = 10.0
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS places (
+    place TEXT PRIMARY KEY, total INTEGER NOT NULL, done INTEGER NOT NULL,
+    checked REAL NOT NULL, took REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS projects (
+    id INTEGER PRIMARY KEY, place TEXT NOT NULL, name TEXT NOT NULL,
+    tag TEXT, display TEXT NOT NULL DEFAULT '', keywords TEXT NOT NULL DEFAULT '', summary TEXT NOT NULL DEFAULT '',
+    classifiers TEXT NOT NULL DEFAULT '', updated TEXT NOT NULL DEFAULT '', pythons INTEGER NOT NULL DEFAULT -1,
+    yanked INTEGER NOT NULL DEFAULT 0, facts BLOB
+);
+CREATE UNIQUE INDEX IF NOT EXISTS by_name ON projects (name, place);
+CREATE INDEX IF NOT EXISTS by_place ON projects (place, name);
+CREATE INDEX IF NOT EXISTS by_update ON projects (updated);
+CREATE TABLE IF NOT EXISTS needs (
+    needed TEXT NOT NULL, place TEXT NOT NULL, project INTEGER NOT NULL, PRIMARY KEY (needed, place, project)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS needs_of ON needs (project);
+CREATE TABLE IF NOT EXISTS people (
+    person TEXT NOT NULL, place TEXT NOT NULL, project INTEGER NOT NULL, PRIMARY KEY (person, place, project)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS people_of ON people (project);
+CREATE VIEW IF NOT EXISTS bounded AS SELECT id, '^' || name || '$' AS name FROM projects;
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
+    name, keywords, summary, classifiers, content='projects', content_rowid='id', detail='column', prefix='2 3',
+    tokenize="unicode61 remove_diacritics 2"
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5(
+    name, content='bounded', content_rowid='id', detail='none', tokenize='trigram'
+);
+CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON projects BEGIN
+    INSERT INTO words (rowid, name, keywords, summary, classifiers)
+        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers);
+    INSERT INTO names (rowid, name) VALUES (new.id, '^' || new.name || '$');
+END;
+CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE OF keywords, summary, classifiers ON projects
+WHEN (old.keywords, old.summary, old.classifiers) <> (new.keywords, new.summary, new.classifiers) BEGIN
+    INSERT INTO words (words, rowid, name, keywords, summary, classifiers)
+        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers);
+    INSERT INTO words (rowid, name, keywords, summary, classifiers)
+        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers);
+END;
+CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON projects BEGIN
+    INSERT INTO words (words, rowid, name, keywords, summary, classifiers)
+        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers);
+    INSERT INTO names (names, rowid, name) VALUES ('delete', old.id, '^' || old.name || '$');
+    DELETE FROM needs WHERE project = old.id;
+    DELETE FROM people WHERE project = old.id;
+END;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the catalog in this file, which is made if there is none. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_size_limit={_MOST_JOURNAL}")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("PRAGMA synchronous=OFF")  # it is made again after a loss of power
+        connection.execute(f"PRAGMA max_page_count={MOST_BYTES // _PAGE}")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version=1;COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
