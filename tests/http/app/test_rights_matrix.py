@@ -98,6 +98,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"POST {OF_PROJECT}/trash/restore", f"POST {OF_PROJECT}/trash/empty"),
     ),
     ADMIN: (
+        *(f"GET /-/admin/{what}" for what in ("", "access/", "log/", "policy/", "storage/")),
+        "POST /-/admin/access/",
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),
         *(f"POST {V1}/{what}" for what in ("indexes/{defined}", "indexes/{defined}/delete")),

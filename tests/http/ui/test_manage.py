@@ -40,7 +40,7 @@ def make_admin(directory: Path, user: str, *, alone: bool = False) -> None:
     granting.begin(access, user, ("update",), Origin())
     grants = access.read().state.document.grants
     if alone:
-        granting.take_back(access, [key for key, each in grants.items() if each.subject == "authenticated"], Origin())
+        granting.take_back(access, [key for key, each in grants.items() if each.subject != f"user:{user}"], Origin())
 
 
 def said(answer: httpx.Response) -> str:

@@ -217,6 +217,10 @@ WEB_SEARCH: Final = Operation(
         },
     ),
 )
+ADMIN: Final = Operation("A page for operators", _SHOWN, (400,))
+CHANGE_ACCESS: Final = Operation(
+    "Change rights by a form of that page", {200: content("text/html")}, (400, 404, 408, 413, 415, 507), (), _FORM
+)
 STATIC: Final = Operation(
     "A style sheet, script or image of the web interface",
     {

@@ -184,6 +184,19 @@ _WEB: Final = (
     _of_web("GET", "/project/{name}/{version}/", "project", Right.LIST, about.WEB_RELEASE),
     _of_web("GET", "/project/{name}/{version}", "project", Right.LIST, about.WEB_RELEASE_SLASH),
 )
+_ADMIN: Final = (
+    *(
+        _of_web("GET", f"/-/admin/{path}", handler, Right.ADMIN, about.ADMIN)
+        for path, handler in (
+            ("", "admin"),
+            ("access/", "admin_access"),
+            ("log/", "admin_log"),
+            ("policy/", "admin_policy"),
+            ("storage/", "admin_storage"),
+        )
+    ),
+    _of_web("POST", "/-/admin/access/", "change_access", Right.ADMIN, about.CHANGE_ACCESS),
+)
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _INSIDE: Final = "/project/{name}/{version}/files/{filename}/{path:path}"
@@ -244,6 +257,7 @@ _ROOT: Final = (
     ),
     *_OF_THE_PAST,
     *_WEB,
+    *_ADMIN,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),

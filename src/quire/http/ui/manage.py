@@ -117,18 +117,18 @@ def _releases(project: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 async def _yank(request: Request, form: Form) -> str:
-    body = {"version": _needed(form, "version"), "reason": first(form, "reason")}
+    body = {"version": needed(form, "version"), "reason": first(form, "reason")}
     found = await _post(request, "yank", body)
     return f"Yanked {found['selection']}: installers take it only where a lock file or == names it."
 
 
 async def _unyank(request: Request, form: Form) -> str:
-    found = await _post(request, "unyank", {"version": _needed(form, "version")})
+    found = await _post(request, "unyank", {"version": needed(form, "version")})
     return f"Took the yanked mark from {found['selection']}."
 
 
 async def _delete(request: Request, form: Form) -> str:
-    version = _needed(form, "version")
+    version = needed(form, "version")
     if first(form, "confirmation") != version:
         raise InvalidRequest(f"Nothing was deleted: type the version, {version}, to confirm.")
     return _deleted(await _post(request, "delete", {"version": version}))
@@ -155,19 +155,19 @@ async def _set_status(request: Request, form: Form) -> str:
 
 
 async def _add_owner(request: Request, form: Form) -> str:
-    subject = _needed(form, "subject")
+    subject = needed(form, "subject")
     found = await _post(request, "owners/add", {"subject": subject})
     return f"{subject} is an owner now." if found["changed"] else f"{subject} was an owner already."
 
 
 async def _remove_owner(request: Request, form: Form) -> str:
-    subject = _needed(form, "subject")
+    subject = needed(form, "subject")
     found = await _post(request, "owners/remove", {"subject": subject})
     return f"{subject} is no owner any more." if found["changed"] else f"{subject} was no owner."
 
 
 async def _restore(request: Request, form: Form) -> str:
-    filename = _needed(form, "filename")
+    filename = needed(form, "filename")
     await _post(request, "trash/restore", {"filename": filename})
     return f"Published {filename} again."
 
@@ -190,7 +190,7 @@ _ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
 """By the field `do` of a form."""
 
 
-def _needed(form: Form, name: str) -> str:
+def needed(form: Form, name: str) -> str:
     value = first(form, name)
     if value is None:
         raise InvalidRequest(f"Fill in the field {name}.")

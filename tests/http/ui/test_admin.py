@@ -1,0 +1,120 @@
+"""The operator's pages: each shows the state that the API has, and the forms change it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.asking import Site, password_file, publish_wheel, serve
+from tests.http.ui.test_manage import BROWSER, basic_of, make_admin, said, send
+
+ACCESS = "/-/admin/access/"
+PAGES = ("/-/admin/", ACCESS, "/-/admin/log/", "/-/admin/policy/", "/-/admin/storage/")
+LOGIN = ("-a", "list,download,update", "-P", "users")
+ALICE, BOB = basic_of("alice"), basic_of("bob")
+
+
+def begun(directory: Path, site: Site) -> None:
+    """Two projects of bob, grants, an index, a policy, retention, a file in the trash."""
+    for version in ("1.0.dev1", "1.0.dev2"):
+        publish_wheel(site, "acme-tools", version, authorization=BOB)
+    publish_wheel(site, "acme-core", authorization=BOB)
+    make_admin(directory, "alice")
+    for path, body in (
+        ("indexes", {"name": "staging", "behind": ["main"], "claim": ["acme-*"]}),
+        ("indexes/-", {"keep": ["dev:1"]}),
+        ("indexes/-/policy", {"deny": ["evil-*"], "reason": "typo <squatting>"}),
+        ("indexes/-/projects/acme-core/delete", {"version": "1.0"}),
+        ("groups/ops", {"users": ["bob"]}),
+        ("tokens", {"rights": ["read"], "note": "of <ci>"}),
+    ):
+        answer = site.client.post(f"/-/api/v1/{path}", json=body, headers={"authorization": ALICE})
+        assert answer.status_code == 200, (path, answer.text)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with all that the pages show."""
+    folder = tmp_path_factory.mktemp("operated")
+    password_file(folder, alice="secret", bob="secret")
+    with serve(folder, *LOGIN) as site:
+        begun(folder, site)
+        yield site
+
+
+def test_each_page_shows_the_state_of_the_store(site: Site) -> None:
+    """All that is in the store is on its page, escaped; a user without the right gets none of them."""
+    texts = {}
+    for path in PAGES:
+        assert site.get(path, accept=BROWSER).status_code == 401
+        assert site.get(path, accept=BROWSER, authorization=BOB).status_code == 403
+        answer = site.get(path, accept=BROWSER, authorization=ALICE)
+        assert answer.status_code == 200, answer.text
+        texts[path] = answer.text
+        assert len(answer.text) < 60_000
+        assert "<squatting>" not in answer.text
+        assert "<ci>" not in answer.text
+    overview, access, log, policy, storage = texts.values()
+    assert "index main" in overview
+    assert "acme-*" in overview
+    assert "ops: bob" in access
+    assert "of &lt;ci&gt;" in access
+    assert {"publish", "delete"} <= set(re.findall(r'<td data-label="Change">(\S+)</td>', log))
+    assert "evil-*" in policy
+    assert "typo &lt;squatting&gt;" in policy
+    assert '<a href="/project/acme-tools/">acme-tools</a>' in storage
+    assert "The rules dev:1 let" in storage
+    assert "acme_core-1.0" in storage
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "expected"),
+    [
+        ("/-/admin/log/?action=delete&user=alice", 200, "acme-core"),
+        ("/-/admin/log/?since=yesterday", 400, "since is a time such as"),
+        ("/-/admin/log/?of=staging", 200, "Changes"),
+        ("/-/admin/log/?of=nowhere", 400, "There is no index"),
+        ("/-/admin/policy/?project=acme-tools", 200, "acme_tools-1.0.dev1"),
+        ("/-/admin/policy/?project=%3Cb%3E", 200, "&lt;b&gt;"),
+        ("/-/admin/access/?subject=user:bob", 200, "upload"),
+        ("/-/admin/access/?subject=crowd:of+people", 200, 'class="banner bad"'),
+        ("/-/admin/storage/?cursor=zzz", 200, "Nothing was published yet."),
+    ],
+)
+def test_questions(path: str, status: int, expected: str, site: Site) -> None:
+    """Filters and explanations; a question that has no answer gets a sentence."""
+    answer = site.get(path, accept=BROWSER, authorization=ALICE)
+    assert answer.status_code == status, answer.text
+    assert expected in answer.text
+
+
+def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
+    """Each form counts for the next request, and a refused one says why."""
+    password_file(tmp_path, alice="secret", bob="secret")
+
+    def do(site: Site, **fields: str) -> httpx.Response:
+        return send(site, ACCESS, fields, authorization=ALICE)
+
+    with serve(tmp_path, *LOGIN) as site:
+        make_admin(tmp_path, "alice", alone=True)
+        assert site.get("/simple/", authorization=BOB).status_code == 403
+        given = do(site, do="grant", subject="user:bob", rights="read")
+        assert said(given) == "user:bob has read now."
+        assert site.get("/simple/", authorization=BOB).status_code == 200
+        (grant,) = re.findall(r'name="id" value="([0-9a-z]{10})"><button[^>]*Take read back from user:bob', given.text)
+        assert said(do(site, do="revoke-grant", id=grant)).startswith("The grant is taken back")
+        assert site.get("/simple/", authorization=BOB).status_code == 403
+        assert said(do(site, do="set-group", group="ops", users="bob")) == "The group ops has 1 user now."
+        assert said(do(site, do="grant", subject="group:ops", rights="admin")) == "group:ops has admin now."
+        assert site.get("/-/admin/", accept=BROWSER, authorization=BOB).status_code == 200
+        made = site.client.post("/-/api/v1/tokens", json={"rights": ["read"]}, headers={"authorization": ALICE}).json()
+        assert said(do(site, do="revoke-token", id=made["token"]["id"])).endswith("is refused.")
+        refused = do(site, do="grant", subject="user:bob")
+        assert refused.status_code == 400
+        assert 'class="banner bad"' in refused.text
+        assert do(site, do="revoke-grant", id="0000000000").status_code == 404
+        assert do(site, do="nothing").status_code == 400
