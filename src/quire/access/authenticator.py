@@ -247,6 +247,10 @@ class Authenticator:
         self._logins.move_to_end(login.username)
         return True
 
+    def stored_hash(self, username: str) -> str | None:
+        """The hash of a user's password, as the file has it now; None for a user that is not there. As `confirm`."""
+        return (self._tick_users or self._read_users()).hashes.get(username)
+
     def begin_tick(self) -> None:
         """As `Barrier.begin_tick`."""
         self._tick_users, self._tick_has_begun = None, True

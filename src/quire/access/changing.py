@@ -27,6 +27,8 @@ from quire.domain.times import moment, stamp
 
 REVOKED_KEPT: Final = timedelta(days=90)
 """For this long a token that was revoked, or has expired, stays listed."""
+MOST_OF_USER: Final = 50
+"""Tokens that count, which a user has when it makes one itself."""
 _MOST_TEXT: Final = 200
 _ENDED_LONG_AGO: Final = "1970-01-01T00:00:00Z"
 """For no clock of any worker is it still to come."""
@@ -182,6 +184,14 @@ def with_token(document: AccessDocument, identity: str, token: Token, now: datet
     if known is not None:
         raise InvalidRequest(f"The id {identity} is another token's; make a new one.")
     return with_fields(document, tokens={**_recent(document.tokens, now), identity: token})
+
+
+def with_own_token(document: AccessDocument, identity: str, token: Token, now: datetime) -> AccessDocument:
+    """As `with_token`, for one that its user makes itself: bounded. Raises InvalidRequest."""
+    live = [key for key, each in document.tokens.items() if each.user == token.user and each.counts(now)]
+    if len(live) >= MOST_OF_USER and identity not in live:
+        raise InvalidRequest(f"The user has {len(live)} tokens that count; revoke some that are of no use any more.")
+    return with_token(document, identity, token, now)
 
 
 def with_revoked(document: AccessDocument, identity: str, now: datetime) -> AccessDocument:

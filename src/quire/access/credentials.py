@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from quire.access.authenticator import MAX_HEADER_CHARACTERS, parse_basic
+from quire.access.authenticator import MAX_HEADER_CHARACTERS, Credentials, parse_basic
 from quire.access.tokens import USERNAME, TokenText, parse_token, resembles_token
 
 
@@ -38,8 +38,11 @@ def find_token_text(header: str | None) -> TokenText | str | None:
     if scheme.lower() == "bearer":
         return parse_token(sent) or WRONG_TOKEN
     credentials = parse_basic(header)
-    if credentials is None:
-        return None
+    return None if credentials is None else token_in(credentials)
+
+
+def token_in(credentials: Credentials) -> TokenText | str | None:
+    """The same of a user name and a password."""
     if credentials.username == USERNAME or resembles_token(credentials.password):
         return parse_token(credentials.password) or WRONG_TOKEN
     return None

@@ -105,6 +105,10 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def scope(self) -> Scope:
         return _scope(self)
 
+    def counts(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor over."""
+        return self.revoked is None and not self.has_expired(now)
+
     def has_expired(self, now: datetime) -> bool:
         """Whether its time is over."""
         return self.expires is not None and moment(self.expires) <= now

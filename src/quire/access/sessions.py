@@ -5,6 +5,9 @@ its groups, and the time of its end, with a keyed digest (HMAC, RFC 2104) that n
 document of grants and tokens, which every decision validates. There is also a number for each user whose sessions were
 ended: a session counts as long as it has the number of now. So sessions that are ended, all of them by a new key or
 those of a user by the next number, are refused by the next request to every server, whatever its clock says.
+
+A session ends with the login that began it, too. That of a token has the digest of its secret, so it counts as long as
+the token does; that of a user with a password has a mark of the stored hash, so it counts until that is another one.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ SESSION: Final = "session"
 LOGIN: Final = "login"
 """Purposes of sealed texts: one is never taken for another."""
 _CSRF: Final = "csrf"
+_PASSWORD: Final = "password"  # noqa: S105 - a purpose, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Session:
     """Of this login, for the tokens of its forms."""
     expires: int
     """Seconds since 1970."""
+    digest: str | None = None
+    """Of the token that it was begun with (`TokenText.digest`); None for a user."""
+    mark: str | None = None
+    """Of the password that it was begun with (`password_mark`); None without one."""
 
 
 def seal(document: Sessions, purpose: str, content: Mapping[str, Any]) -> str:
@@ -59,11 +67,26 @@ def unseal(document: Sessions, purpose: str, text: str, now: float) -> dict[str,
     return content if content["e"] > now else None
 
 
-def seal_session(document: Sessions, principal: Principal, expires: float) -> str:
-    """The cookie of a new session of a user."""
-    name = principal.username or ""
+def seal_session(
+    document: Sessions, principal: Principal, expires: float, *, digest: str | None = None, mark: str | None = None
+) -> str:
+    """The cookie of a new session. `digest`, `mark`: see `Session`."""
+    name = account_of(principal)
     content = {"u": name, "g": sorted(principal.groups), "n": document.ended.get(name, 0), "e": int(expires)}
+    more = {"t": principal.token, "d": digest, "p": mark}
+    content |= {key: value for key, value in more.items() if value is not None}
     return seal(document, SESSION, {**content, "i": secrets.token_urlsafe(12)})
+
+
+def account_of(principal: Principal) -> str:
+    """The name under which sessions are ended: that of the user, or of a token that stands for itself (no name of a
+    user with a password has a colon)."""
+    return principal.username or f"token:{principal.token}"
+
+
+def password_mark(document: Sessions, user: str, stored: str) -> str:
+    """A mark of a stored hash of a password, which says nothing about it without the key."""
+    return _digest(document, _PASSWORD, f"{user}\0{stored}".encode())
 
 
 def open_session(document: Sessions | None, text: str, now: float) -> Session | None:
@@ -71,7 +94,10 @@ def open_session(document: Sessions | None, text: str, now: float) -> Session | 
     content = None if document is None else unseal(document, SESSION, text, now)
     if document is None or content is None or content["n"] != document.ended.get(content["u"], 0):
         return None
-    return Session(Principal(content["u"], groups=frozenset(content["g"])), content["i"], content["e"])
+    token = content.get("t")
+    user = None if token is not None and content["u"] == f"token:{token}" else content["u"]
+    principal = Principal(user, groups=frozenset(content["g"]), token=token)
+    return Session(principal, content["i"], content["e"], content.get("d"), content.get("p"))
 
 
 def form_token(document: Sessions, session: Session) -> str:

@@ -52,6 +52,11 @@ def new_identity() -> str:
     return "".join(secrets.choice(_ID_DIGITS) for _ in range(_ID_LENGTH))
 
 
+def parse_identity(text: str) -> str | None:
+    """The id of a token; None for another text."""
+    return text if len(text) == _ID_LENGTH and set(text) <= set(_ID_DIGITS) else None
+
+
 def new_token(identity: str) -> TokenText:
     """A token with a new secret."""
     number, drawn = secrets.randbits(256), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -70,6 +70,28 @@ class TokenBody(Body, frozen=True, kw_only=True):
     id: Identity | None = None
     digest: Digest | None = None
     """The SHA-256 of the whole text of the token, in hexadecimal."""
+
+
+class OwnTokenBody(Body, frozen=True, kw_only=True):
+    """The token that a user makes for itself; `id` and `digest` as in `TokenBody`."""
+
+    rights: Words
+    """Of read, upload and manage."""
+    index: Short = "*"
+    projects: Words = msgspec.field(default_factory=list)
+    note: Short | None = None
+    expires_in: Annotated[float, msgspec.Meta(ge=1, le=366 * 86400)]
+    """Seconds, at most a year."""
+    id: Identity | None = None
+    digest: Digest | None = None
+
+
+class AccountTokens(Answer, frozen=True, kw_only=True):
+    """The tokens of the sender of a request."""
+
+    tokens: list[TokenEntry]
+    indexes: list[str]
+    """Those on which the sender has rights that it may give to tokens; `*` for every one."""
 
 
 class RotateBody(Body, frozen=True, kw_only=True):
@@ -175,7 +197,7 @@ class GroupList(Answer, frozen=True, kw_only=True):
 
 
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
-    *(Sender, TokenEntry, TokenList, TokenBody, RotateBody, NewToken, IdsBody),
+    *(Sender, TokenEntry, TokenList, TokenBody, OwnTokenBody, AccountTokens, RotateBody, NewToken, IdsBody),
     *(Ended, GrantBody, GrantList, Granted, Explanation, GroupBody, Group, GroupList),
 )
 """Those that the OpenAPI document names."""

@@ -267,7 +267,7 @@ def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--oidc-scopes", metavar="SCOPES", help="ask for these beside openid, with commas (default: profile,email)")
     add("--oidc-allowed-groups", metavar="GROUPS", help="let only users of these groups log in, with commas")
-    add("--session-seconds", metavar="SECONDS", help="how long such a login lasts (default: 3600)")
+    add("--session-seconds", metavar="SECONDS", help="how long a login to the web interface lasts (default: 3600)")
     add("--oidc-user-claim", metavar="NAME", help="the claim with the name of the user (default: email)")
     add("--oidc-groups-claim", metavar="NAME", help="the claim with the groups of the user (default: groups)")
 

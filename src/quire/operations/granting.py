@@ -35,8 +35,10 @@ def create_token(
     lifetime: timedelta | None,
     origin: Origin,
     rate: int | None = None,
+    is_own: bool = False,
 ) -> tuple[Token, bool]:
-    """Make a token of this id and digest (`TokenText`): the token, and whether it is new.
+    """Make a token of this id and digest (`TokenText`): the token, and whether it is new. `is_own`: whether its user
+    makes it itself.
 
     Repeated, it changes nothing. Raises InvalidRequest, StoreError.
     """
@@ -62,9 +64,8 @@ def create_token(
         "expires": token.expires,
         **({} if token.rate is None else {"rate": token.rate}),
     }
-    before, after = access.change(
-        lambda document: changing.with_token(document, identity, token, now), "token-create", details, origin
-    )
+    add = changing.with_own_token if is_own else changing.with_token
+    before, after = access.change(lambda document: add(document, identity, token, now), "token-create", details, origin)
     if before is not after:
         log.info("token created", token=identity, user=origin.user)
     return after.tokens[identity], before is not after

@@ -42,11 +42,15 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
         *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{index}", "GET /{index}/"),
         "GET /-/static/{digest}/{name}",
-        *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
+        *("GET /-/login", "POST /-/login", "GET /-/login/provider", "GET /-/login/callback", "POST /-/logout"),
+        *("POST /-/account/tokens", "POST /-/account/tokens/revoke"),
         *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
         *(f"{what}/@{{moment}}/{{path:path}}" for what in ("GET ", "GET /{index}", "POST ", "POST /{index}")),
     ),
-    LOGIN: (f"GET {V1}/whoami", f"GET {V1}/indexes"),
+    LOGIN: (
+        *(f"GET {V1}/whoami", f"GET {V1}/indexes", "GET /-/account/"),
+        *(f"GET {V1}/account/tokens", f"POST {V1}/account/tokens", f"POST {V1}/account/tokens/revoke"),
+    ),
     READ: (
         *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),
         *("GET /packages/", "GET /packages/{path:path}", "GET /metrics", "GET /openapi.json", "GET /{name}/json"),

@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from tests.http.login.openid import CLIENT, METADATA, SECRET, Provider, provider
 from tests.serving import DEADLINE, run_quire
 
 HTML = {"accept": "text/html"}
-ACCOUNT, LOGIN = "/-/account/", "/-/login"
+ACCOUNT, LOGIN = "/-/account/", "/-/login/provider"
 
 
 def flags_of(found: Provider, *more: object) -> tuple[object, ...]:
@@ -130,7 +131,7 @@ def test_cookies_of_https(running_provider: Provider, tmp_path: Path) -> None:
     running_provider.reset()
     with serve(tmp_path, *flags, "--oidc-client-secret-file", secret) as site, browser(site) as client:
         headers = {"x-forwarded-proto": "https", "host": "index.example"}
-        out = client.get("/-/login?next=/pypi/packages/", headers=headers, follow_redirects=False)
+        out = client.get("/-/login/provider?next=/pypi/packages/", headers=headers, follow_redirects=False)
         assert query_of(out.headers["location"])["redirect_uri"] == "https://index.example/pypi/-/login/callback"
         (kept,) = out.headers.get_list("set-cookie")
         assert kept.startswith("__Host-quire_login=")
@@ -160,7 +161,8 @@ def cut_short(site: Site, path: str, cookie: str) -> bytes:
     address = urlsplit(site.base)
     with socket.create_connection((address.hostname, address.port), timeout=DEADLINE) as connection:
         lines = f"POST {path} HTTP/1.1", "Host: index.example", "X-Forwarded-Proto: https", f"Cookie: {cookie}"
-        connection.sendall("\r\n".join([*lines, "Content-Length: 100", "", "token="]).encode())
+        form = "Content-Type: application/x-www-form-urlencoded", "Content-Length: 100", "", "token="
+        connection.sendall("\r\n".join([*lines, *form]).encode())
         return connection.recv(4096)
 
 
@@ -192,7 +194,11 @@ def test_a_browser_is_sent_to_the_login(site: Site, idp: Provider) -> None:
     with browser(site) as client:
         asked = client.get("/packages/?x=1", headers=HTML, follow_redirects=False)
         assert (asked.status_code, asked.headers["location"]) == (303, "/-/login?next=/packages/%3Fx%3D1")
-        page = client.get("/packages/?x=1", headers=HTML)
+        ways = client.get("/packages/?x=1", headers=HTML)
+        assert (ways.status_code, ways.url.path, 'name="password"' in ways.text) == (200, "/-/login", True)
+        way = re.search(r'id="provider" href="([^"]+)"', ways.text)
+        assert way is not None
+        page = client.get(unescape(way[1]))
         assert (page.status_code, page.url.path, page.url.query) == (200, "/packages/", b"x=1")
     assert site.client.get("/packages/").status_code == 401
     wrong = site.client.get("/packages/", headers={**HTML, "authorization": basic("root", "wrong")})
@@ -235,10 +241,12 @@ def test_the_way_out(site: Site, idp: Provider) -> None:
         theirs = re.search(r'name="token" value="([^"]+)"', other.get(ACCOUNT).text)
         assert found is not None
         assert theirs is not None
-        for form in ({}, {"token": ""}, {"token": "wrong"}, {"token": theirs[1]}):
+        for form in ({"other": ""}, {"token": ""}, {"token": "wrong"}, {"token": theirs[1]}):
             assert client.post("/-/logout", data=form).status_code == 403
-        assert client.post("/-/logout", content=b"token=" + b"x" * 5000).status_code == 413
-        assert client.post("/-/logout", content=b"token=\xff").status_code == 400
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        assert client.post("/-/logout", content=b"token=" + b"x" * 70_000, headers=kind).status_code == 413
+        assert client.post("/-/logout", content=b"token=\xff", headers=kind).status_code == 400
+        assert client.post("/-/logout").status_code == 415
         foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
         assert client.post("/-/logout", data={"token": found[1]}, headers=foreign).status_code == 403
         assert "ann@acme.example" in client.get(ACCOUNT).text
@@ -486,8 +494,8 @@ def test_groups_that_are_let_in(idp: Provider, tmp_path: Path) -> None:
 def test_without_a_provider_there_is_no_login_page(tmp_path: Path) -> None:
     """Each of its addresses says so, and the home page does not lead there."""
     with serve(tmp_path, "-a", ".", "-P", ".") as site:
-        for path in (LOGIN, "/-/login/callback", ACCOUNT):
+        for path in (LOGIN, "/-/login", "/-/login/callback", ACCOUNT):
             answer = site.client.get(path)
-            assert (answer.status_code, "has no login page" in answer.text) == (404, True)
+            assert (answer.status_code, "has no login" in answer.text) == (404, True)
         assert site.client.post("/-/logout").status_code == 404
         assert ACCOUNT not in site.client.get("/").text

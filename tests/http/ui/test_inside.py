@@ -125,7 +125,7 @@ def test_looking_needs_the_right_to_download(tmp_path: Path) -> None:
         publish_wheel(site, "acme", authorization=basic("ann", "secret"))
         assert site.get("/simple/acme/").status_code == 200
         for path in ("", "acme.py", "nothing"):
-            assert site.get(inside(WHEEL, path), accept=BROWSER).status_code == 401
+            assert site.get(inside(WHEEL, path), accept=BROWSER).status_code == 303, "to the login"
         assert site.get(inside(WHEEL), accept=BROWSER, authorization=basic("ann", "secret")).status_code == 200
 
 

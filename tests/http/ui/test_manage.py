@@ -135,7 +135,8 @@ def test_rights(tmp_path: Path) -> None:
     with serve(tmp_path, *LOGIN) as site:
         alice, bob = basic_of("alice"), basic_of("bob")
         publish_wheel(site, "acme-tools", authorization=alice)
-        assert site.get(MANAGE, accept=BROWSER).status_code == 401
+        to_login = site.get(MANAGE, accept=BROWSER)
+        assert (to_login.status_code, to_login.headers["location"]) == (303, f"/-/login?next={MANAGE}")
         assert site.get("/project/nothing/manage/", accept=BROWSER, authorization=alice).status_code == 404
         assert site.get("/project/a%20b/manage/", accept=BROWSER, authorization=alice).status_code in {400, 404}
         make_admin(tmp_path, "alice", alone=True)

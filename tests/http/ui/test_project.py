@@ -321,5 +321,5 @@ def test_rights(tmp_path: Path) -> None:
     """The page needs the right to list, as the simple page does."""
     password_file(tmp_path, alice="secret")
     with serve(tmp_path, "-a", "list,download,update", "-P", "users") as site:
-        assert site.get("/project/anything/", accept=BROWSER).status_code == 401
-        assert site.get("/project/anything/diff/", accept=BROWSER).status_code == 401
+        assert site.get("/project/anything/", accept=BROWSER).status_code == 303
+        assert site.get("/project/anything/diff/", accept=BROWSER).status_code == 303

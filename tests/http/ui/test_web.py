@@ -106,9 +106,13 @@ def test_errors_for_people(path: str, status: int, heading: str, tmp_path: Path)
 
 
 def test_a_page_without_rights(tmp_path: Path) -> None:
-    """The browser's own login window comes up, and behind it is a page that says what is needed."""
+    """It leads to the login; where there is none, the browser's own window comes up, and behind it is a page that says
+    what is needed."""
     password_file(tmp_path, alice="secret")
     with serve(tmp_path, "-a", "list,download,update", "-P", "users") as site:
+        shown = site.get("/packages/", accept=BROWSER)
+        assert (shown.status_code, shown.headers["location"]) == (303, "/-/login?next=/packages/")
+    with serve(tmp_path, "-a", "list,download,update", "-P", "users", "--rights", "settings") as site:
         shown = site.get("/packages/", accept=BROWSER)
         assert shown.status_code == 401
         assert shown.headers["www-authenticate"].startswith("Basic ")

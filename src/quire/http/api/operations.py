@@ -345,14 +345,43 @@ _NEXT: Json = {
     "schema": {"type": "string"},
     "description": "The path of the page of this index to which the login leads",
 }
-LOGIN: Final = Operation("To the login provider", {303: _TO_A_PAGE}, (400, 404, 503), (_NEXT,))
+_FORM_ERRORS: Final = (400, 403, 404, 408, 413, 415, 503)
+
+
+def _form_of(*names: str) -> Json:
+    properties = dict.fromkeys(("token", *names), _TEXT)
+    return {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": properties}}}
+
+
+LOGIN: Final = Operation(
+    "The ways to log in to the web interface", {200: content("text/html"), 303: _TO_A_PAGE}, (400, 404, 503), (_NEXT,)
+)
+LOG_IN: Final = Operation(
+    "Log in to the web interface with a password or a token",
+    {303: _TO_A_PAGE},
+    (401, 429, *_FORM_ERRORS),
+    body=_form_of("next", "user", "password"),
+)
+PROVIDER: Final = Operation("To the login provider", {303: _TO_A_PAGE}, (400, 404, 503), (_NEXT,))
+CREATE_TOKEN: Final = Operation(
+    "Make a token for yourself, on the account's page",
+    {200: content("text/html")},
+    (401, 507, *_FORM_ERRORS),
+    body=_form_of("id", "note", "right", "index", "projects", "days"),
+)
+REVOKE_TOKEN: Final = Operation(
+    "Revoke a token of your own, on the account's page",
+    {200: content("text/html")},
+    (401, 507, *_FORM_ERRORS),
+    body=_form_of("id"),
+)
 CALLBACK: Final = Operation("Back from the login provider", {303: _TO_A_PAGE}, (400, 403, 404, 429, 503))
 ACCOUNT: Final = Operation("The user that has logged in to the web interface", {200: content("text/html")}, (404,))
 LOGOUT: Final = Operation(
     "End the sessions of the user that has logged in",
     {303: _TO_A_PAGE},
-    (400, 403, 404, 413, 503),
-    body={"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": _TEXT}}}},
+    _FORM_ERRORS,
+    body=_form_of(),
 )
 _EXCHANGED: Final[Json] = content("application/json", {"type": "object"})
 _EXCHANGE_BODY: Final[Json] = {"application/json": {"schema": reference("TokenExchange")}}

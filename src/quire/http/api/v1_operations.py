@@ -191,6 +191,14 @@ ROTATE_TOKEN: Final = Operation(
     "Give a token a new secret", _answer("NewToken"), (404, 507, *_BODY_ERRORS), (_TOKEN,), _body("RotateBody")
 )
 
+OWN_TOKENS: Final = Operation("The tokens of the sender", _answer("AccountTokens"), (401,))
+CREATE_OWN_TOKEN: Final = Operation(
+    "Make a token for yourself", _answer("NewToken"), (401, 403, 507, *_BODY_ERRORS), body=_body("OwnTokenBody")
+)
+REVOKE_OWN_TOKENS: Final = Operation(
+    "Revoke tokens of your own", _answer("Ended"), (401, 404, 507, *_BODY_ERRORS), body=_body("IdsBody")
+)
+
 CHECK_GRANTS: Final = Operation("The grants that give nothing", _answer("GrantsChecked"))
 PUBLISHERS: Final = Operation(
     "A page of the trusted publishers", _answer("PublisherPage"), parameters=(_CURSOR, _LIMIT)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.requests import Request
 
-from quire.access.authenticator import Accepted, Authenticator, Busy, Throttled, Wrong, parse_basic
+from quire.access.authenticator import Accepted, Authenticator, Busy, Credentials, Throttled, Wrong, parse_basic
 from quire.access.authorization import (
     ALLOWED,
     UNKNOWN_OWNERS,
@@ -22,7 +23,7 @@ from quire.access.authorization import (
     NeedsLogin,
     Right,
 )
-from quire.access.credentials import find_token_text
+from quire.access.credentials import find_token_text, token_in
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import Token
 from quire.access.principals import ANONYMOUS, Principal
@@ -42,7 +43,9 @@ from quire.index.index import Guard
 from quire.observe.metrics.tally import Tally
 
 if TYPE_CHECKING:
+    from quire.access.sessions import Session
     from quire.http.login.sign_on import SignOn
+    from quire.http.login.web_sessions import WebSessions
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 """distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
@@ -83,11 +86,12 @@ class Access:
         *,
         users: ProxyUsers,
         sign_on: SignOn | None,
+        sessions: Callable[[Authenticator | None], WebSessions] | None,
         uses: TokenUses,
         rates: TokenRates,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
-        empty key.
+        empty key. `sessions`: opens those of the web interface, when a request needs them; None where there are none.
         """
         self.uses = uses
         self.rates = rates
@@ -99,6 +103,28 @@ class Access:
         self._tally = tally
         self._users = users
         self.sign_on = sign_on
+        self._open_sessions = sessions
+
+    @cached_property
+    def sessions(self) -> WebSessions | None:
+        """The sessions of the web interface; None where the store's grants are not read, with which their key is."""
+        return None if self._open_sessions is None else self._open_sessions(self.authenticator)
+
+    def offers_login(self, state: AccessState) -> bool:
+        """Whether people can log in to the web interface: with a password, a token, or at a provider."""
+        has_ways = self.authenticator is not None or self.sign_on is not None or bool(state.document.tokens)
+        return self._open_sessions is not None and has_ways
+
+    def session_of(self, request: Request, state: AccessState) -> Session | None:
+        """The session of a request that counts now; None without one."""
+        if self.sessions is None or "cookie" not in request.headers:
+            return None
+        return self.sessions.find(request, state)
+
+    async def log_in(self, request: Request, credentials: Credentials, state: AccessState) -> Principal:
+        """The principal that a user name and a password, or a token, are of: checked, counted and throttled as those
+        of any request. Raises HttpError 400, 401, 429, 503."""
+        return await self._verified(request, state, credentials, token_in(credentials))
 
     async def state(self) -> AccessState:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
@@ -135,8 +161,9 @@ class Access:
             decision = self.rules.authorize(context.principal, right, index, None, state, owners=owners)
         if not isinstance(decision, Allowed):
             refusal = self._refusal(request, decision, right, index, None)
-            if takes_sessions and refusal.status == 401 and self.sign_on is not None and _is_browser(request):
-                raise HttpError(303, str(refusal), {"Location": self.sign_on.login_address(request)})
+            if takes_sessions and refusal.status == 401 and _is_browser(request) and self.offers_login(state):
+                assert self.sessions is not None
+                raise HttpError(303, str(refusal), {"Location": self.sessions.login_address(request)})
             raise refusal
 
     async def identify(self, request: Request) -> tuple[Principal, AccessState]:
@@ -313,6 +340,18 @@ class Access:
         if user is not None:
             self._tally.logins["proxy"] += 1
             return user
+        if header is None and context_of(request.scope).takes_sessions:
+            session = self.session_of(request, state)
+            if session is not None:
+                self._tally.logins["session"] += 1
+                return session.principal
+        return await self._verified(request, state, credentials, sent)
+
+    async def _verified(
+        self, request: Request, state: AccessState, credentials: Credentials | None, sent: TokenText | str | None
+    ) -> Principal:
+        """The principal that credentials are of, and what was `sent` as a token in them or without them. Raises
+        HttpError 400, 401, 429, 503."""
         found: Token | TokenFault | None = None
         if isinstance(sent, TokenText):
             found = state.find_token(sent.identity, sent.digest, datetime.now(UTC))
@@ -328,11 +367,6 @@ class Access:
         )
         if sent is not None and not (can_be_password and found in {None, TokenFault.UNKNOWN}):
             raise self._token_refused(request, sent, found)
-        if header is None and self.sign_on is not None and context_of(request.scope).takes_sessions:
-            session = self.sign_on.cookies.session(request, state)
-            if session is not None:
-                self._tally.logins["session"] += 1
-                return session.principal
         if credentials is None or self.authenticator is None:
             return ANONYMOUS
         checks = self.authenticator.hash_checks

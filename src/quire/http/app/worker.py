@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from quire.catalog.past import PastIndexes
     from quire.http.app.declared import DeclaredWatch
     from quire.http.login.sign_on import SignOn
+    from quire.http.login.web_sessions import WebSessions
     from quire.http.publishing.exchange import TokenExchange
     from quire.readme.process import ReadmeProcess
     from quire.search.results import Searching
@@ -119,6 +120,7 @@ class Worker:
             stored_access,
             users=users,
             sign_on=self._sign_on(),
+            sessions=self._sessions if settings_alone is None else None,
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
@@ -259,7 +261,12 @@ class Worker:
             return None
         from quire.http.login.sign_on import SignOn  # noqa: PLC0415 - of the extra `oidc`
 
-        return SignOn(self.settings, self.proxies, AccessRecords(self.default.store))
+        return SignOn(self.settings)
+
+    def _sessions(self, authenticator: Authenticator | None) -> WebSessions:
+        from quire.http.login.web_sessions import WebSessions  # noqa: PLC0415 - for people's pages only
+
+        return WebSessions(self.settings, self.proxies, AccessRecords(self.default.store), authenticator)
 
     @cached_property
     def declared(self) -> DeclaredWatch | None:

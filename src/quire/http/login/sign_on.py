@@ -1,4 +1,4 @@
-"""The login at an OpenID provider, as one worker has it: the provider, the cookies, and the groups that are let in."""
+"""The login at an OpenID provider, as one worker has it: the provider, and the groups that are let in."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import structlog
-from starlette.requests import Request
 
-from quire.access import sessions
 from quire.access.claims import ClaimNames
-from quire.access.decisions import AccessState
-from quire.access.document import subject_of
-from quire.access.grants import SubjectKind
 from quire.access.login_limits import Limits, Throttle
 from quire.access.principals import Principal
-from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest
-from quire.http.app.proxies import TrustedProxies
-from quire.http.login.cookies import Cookies
 from quire.identity.fetching import IdentityUnavailable
 from quire.identity.openid import OpenIdProvider
 
@@ -36,16 +27,13 @@ log = structlog.get_logger(__name__)
 
 
 class SignOn:
-    """The login of the web interface."""
+    """The login of the web interface at a provider."""
 
-    def __init__(self, settings: Settings, proxies: TrustedProxies, records: AccessRecords) -> None:
-        """Only for settings with an issuer and a client. `records`: where the key of sessions is."""
-        self.records = records
+    def __init__(self, settings: Settings) -> None:
+        """Only for settings with an issuer and a client."""
         assert settings.oidc_issuer is not None
         assert settings.oidc_client_id is not None
-        self.cookies = Cookies(proxies, settings.server_base_url)
         self.claims = ClaimNames(settings.oidc_user_claim, settings.oidc_groups_claim)
-        self.seconds = settings.session_seconds
         self.throttle = Throttle(LIMITS)
         self._allowed = frozenset(settings.oidc_allowed_groups)
         file = settings.oidc_client_secret_file
@@ -56,32 +44,11 @@ class SignOn:
             settings.oidc_scopes,
         )
 
-    def login_address(self, request: Request) -> str:
-        """The page for the login, which leads back to the page that a request asks for."""
-        return f"{self.cookies.base_path(request)}-/login?next={quote(self.cookies.path_of(request))}"
-
     def admit(self, principal: Principal) -> Principal:
         """The same user, if it is in one of the groups that are let in. Raises InvalidRequest."""
         if self._allowed and not self._allowed & principal.groups:
             raise InvalidRequest("You are in none of the groups that may log in here; ask for one of them.")
         return principal
-
-    def seal(self, state: AccessState, principal: Principal, now: float) -> str:
-        """The cookie of a new session. Of more groups than a cookie holds, those that grants name are kept.
-
-        Raises InvalidRequest.
-        """
-        document, expires = state.document.sessions, now + self.seconds
-        assert document is not None
-        text = sessions.seal_session(document, principal, expires)
-        if len(text) > sessions.MAX_SEALED:
-            subjects = (subject_of(grant) for grant in state.document.grants.values())
-            named = {each.name for each in subjects if each is not None and each.kind is SubjectKind.GROUP}
-            fewer = Principal(principal.username, groups=principal.groups & named)
-            text = sessions.seal_session(document, fewer, expires)
-        if len(text) > sessions.MAX_SEALED:
-            raise InvalidRequest("You are in more groups than a session holds; have the provider send fewer.")
-        return text
 
 
 def read_secret(file: str | None, environ: Mapping[str, str]) -> str | None:

@@ -104,11 +104,10 @@ def first(form: Form, name: str) -> str | None:
 
 
 async def _session_token(request: Request, worker: Worker) -> str | None:
-    sign_on = worker.access.sign_on
-    if sign_on is None or "authorization" in request.headers:
+    if "authorization" in request.headers:
         return None
     state = await worker.access.state()
-    session, document = sign_on.cookies.session(request, state), state.document.sessions
+    session, document = worker.access.session_of(request, state), state.document.sessions
     return None if session is None or document is None else sessions.form_token(document, session)
 
 

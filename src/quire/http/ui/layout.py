@@ -92,13 +92,16 @@ def root_of(request: Request, worker: Worker) -> str:
 
 async def _viewer(request: Request, worker: Worker) -> tuple[str | None, str | None]:
     """The name of the user that reads a page, and where a reader without one logs in."""
-    principal, sign_on = context_of(request.scope).principal, worker.access.sign_on
-    if sign_on is not None and principal.is_anonymous and request.cookies:
-        session = sign_on.cookies.session(request, await worker.access.state())
-        principal = principal if session is None else session.principal
+    context, access = context_of(request.scope), worker.access
+    principal = context.principal
     if not principal.is_anonymous:
         return principal.name, None
-    return None, None if sign_on is None else sign_on.login_address(request)
+    state = context.decided_by or await access.state()
+    session = access.session_of(request, state)
+    if session is not None:
+        return session.principal.name, None
+    sessions = access.sessions if access.offers_login(state) else None
+    return None, None if sessions is None else sessions.login_address(request)
 
 
 def render(template: str, site: Site, **values: object) -> Page:
