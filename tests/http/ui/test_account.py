@@ -104,11 +104,19 @@ def test_a_login_with_a_password(site: Site) -> None:
 def test_wrong_passwords_are_refused_as_for_any_request(site: Site) -> None:
     """The form comes again, with the sentence; failures are throttled together with those of other requests."""
     with browser(site) as client:
-        for user, password in (("bob", "wrong"), ("nobody", "wrong"), ("bob\r\n", "x"), ("b:b", "x"), ("<b>", "\0")):
+        for user, password in (
+            ("bob", "wrong"),
+            ("nobody", "wrong"),
+            ("bob \r\nforged", "x"),
+            ("b:b", "x"),
+            ("<b>", "\0"),
+        ):
             page = log_in(client, user, password)
             assert (page.status_code, "www-authenticate" in page.headers) == (401, False)
             assert "The user name or the password is wrong." in page.text
             assert 'value="<b>"' not in page.text
+        long = log_in(client, "bob", "x" * 60_000)
+        assert (long.status_code, "is wrong" in long.text) == (401, True)
         empty = log_in(client, "bob", "")
         assert (empty.status_code, "Give a password" in empty.text) == (400, True)
         assert "quire_session" not in client.cookies
@@ -118,7 +126,11 @@ def test_wrong_passwords_are_refused_as_for_any_request(site: Site) -> None:
         assert int(throttled[0].headers["retry-after"]) >= 1
         assert "Too many failed logins" in throttled[0].text
         header = {"authorization": basic("bob", "wrong again")}
-        assert site.client.get("/simple/", headers=header).status_code in {401, 429}
+        refused = site.client.get("/simple/", headers=header)
+        answers, throttled = [*answers, refused], [each for each in (*throttled, refused) if each.status_code == 429]
+    tried = [line for line in site.served.output().splitlines() if "login failed" in line and "user=bob " in line]
+    assert len(tried) == 1 + len(answers) - len(throttled), "what no request can send is not checked, and not logged"
+    assert "forged" not in site.served.output()
 
 
 def test_forms_of_other_sites_are_refused(site: Site) -> None:

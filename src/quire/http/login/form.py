@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Final
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authenticator import Credentials
+from quire.access.authenticator import Credentials, parse_basic
 from quire.access.credentials import token_in
 from quire.access.sessions import account_of
 from quire.access.tokens import USERNAME, TokenText
@@ -23,6 +24,7 @@ from quire.http.ui.forms import page_with_forms, received_form
 from quire.operations.sessions import end_sessions
 
 _MOST_NAME: Final = 200
+_WRONG: Final = "The user name or the password is wrong."
 
 
 async def login(request: Request) -> Response:
@@ -45,7 +47,9 @@ async def log_in(request: Request) -> Response:
     if not secret:
         return await _page(request, web, target, user=user, status=400, sentence="Give a password, or a token.")
     access = worker_of(request).access
-    credentials = Credentials(user or USERNAME, secret)
+    credentials = _credentials(user or USERNAME, secret)
+    if credentials is None:
+        return await _page(request, web, target, user=user, status=401, sentence=_WRONG)
     stored = None if access.authenticator is None else access.authenticator.stored_hash(credentials.username)
     try:
         principal = await access.log_in(request, credentials, await access.state())
@@ -91,6 +95,12 @@ async def logout(request: Request) -> Response:
     response = to(f"{web.cookies.base_path(request)}{ACCOUNT}")
     web.cookies.clear_session(request, response)
     return response
+
+
+def _credentials(user: str, password: str) -> Credentials | None:
+    """As those of a request, with the same bounds; None where no request could have sent them."""
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return parse_basic(f"Basic {encoded}")
 
 
 def _provider(request: Request, web: WebSessions, target: str) -> str:
