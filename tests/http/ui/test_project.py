@@ -15,6 +15,7 @@ from quire.access.records import AccessRecords
 from quire.index.audit.entries import Origin
 from quire.operations import defining
 from quire.store.posix.store import PosixStore
+from tests.advisories.taking import document, take_in, until
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import run_quire
@@ -323,3 +324,35 @@ def test_rights(tmp_path: Path) -> None:
     with serve(tmp_path, "-a", "list,download,update", "-P", "users") as site:
         assert site.get("/project/anything/", accept=BROWSER).status_code == 303
         assert site.get("/project/anything/diff/", accept=BROWSER).status_code == 303
+
+
+def test_held_back_files_and_advisories(on_disk: Site) -> None:
+    """The page names the rule, the sentence and the advisory; the file itself is not offered."""
+    bad = upload(on_disk, "risky", "1.0")
+    upload(on_disk, "risky", "2.0")
+    digest = next(file["hashes"]["sha256"] for file in on_disk.listing("risky")["files"] if file["filename"] == bad)
+    manage(on_disk, "policy", "block", digest, "--reason", "found <bad>")
+    text = shown(on_disk, "/project/risky/")
+    assert "found &lt;bad&gt;" in text
+    assert f'<span class="mono break">{bad}</span> <span class="badge warn">blocked</span>' in text
+    assert f"{bad}</a>" not in text
+    assert on_disk.get("/project/risky/1.0/", accept=BROWSER).status_code == 404
+    assert "advisories" not in text
+    advisory = document("GHSA-1", "risky", summary=f"steals {HOSTILE}", ranges=until("3.0"))
+    take_in(on_disk.root, advisory)
+    text = shown(on_disk, "/project/risky/")
+    assert "1 advisory is about this release." in text
+    assert f'<a href="{_path(on_disk)}-/osv/v1/vulns/GHSA-1">GHSA-1</a>' in text
+    assert "steals &lt;script&gt;" in text
+    assert "Fixed in 3.0" in text
+    assert on_disk.get("/-/osv/v1/vulns/GHSA-1").status_code == 200
+
+
+def test_a_release_with_many_files(on_disk: Site) -> None:
+    """The page is bounded, and so is the list of releases; both lead to the list of all files."""
+    for number in range(1, 121):
+        publish_wheel(on_disk, "many", f"{number}.0")
+    text = shown(on_disk, "/project/many/")
+    assert text.count('<li><a href="/project/many/') == 100
+    assert "20 older releases" in text
+    assert len(text) < 60_000

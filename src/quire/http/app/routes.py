@@ -250,6 +250,7 @@ _ROOT: Final = (
     Endpoint("POST", f"{_OSV}/querybatch", "api.osv:querybatch", Right.LIST, "osv", about.OSV_BATCH),
     Endpoint("POST", f"{_OSV}/query", "api.osv:query", Right.LIST, "osv", about.OSV_QUERY),
     Endpoint("GET", f"{_OSV}/vulns/{{id}}", "api.osv:vulnerability", Right.LIST, "osv", about.OSV_DOCUMENT),
+    *_WEB,
     *_SESSIONS,
     *_API,  # not before the others: a request is compared with one line after the other
     Endpoint("GET", "/_/oidc/audience", "publishing.endpoints:audience", None, "oidc", about.AUDIENCE, is_at_root=True),
@@ -263,7 +264,6 @@ _ROOT: Final = (
         "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
     ),
     *_OF_THE_PAST,
-    *_WEB,
     *_ADMIN,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
