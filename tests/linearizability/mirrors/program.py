@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Final
 from unittest import mock
 
+from quire.catalog.hosted import HostedProject
 from quire.domain.errors import Conflict, UpstreamError
 from quire.domain.reserved import Reserved
 from quire.store.contracts import Record
@@ -55,6 +56,8 @@ class Safeguard(StrEnum):
     """Claimed and reserved names are asked for like others."""
     STALE = "stale"
     """While the upstream fails, nothing is served."""
+    WRITTEN = "written"
+    """A project whose files are all gone is one that never was."""
 
 
 @contextmanager
@@ -88,6 +91,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         Safeguard.LOGIN: (OtherServer, "_authorization", lambda other, _: {"Authorization": other._login}),
         Safeguard.RESERVED: (Reserved, "__contains__", lambda *_: False),
         Safeguard.STALE: (mirrored, "need", _need_more),
+        Safeguard.WRITTEN: (HostedProject, "was_written", False),
     }
     if safeguard is Safeguard.NONE:
         yield
