@@ -28,11 +28,11 @@ def check(found: Findings) -> None:
 
 def test_no_private_name_reaches_the_upstream(each_url: str, tmp_path: Path) -> None:
     """On each of the servers."""
-    check(ask_for_private_names(each_url, tmp_path, seed=1, seconds=3.0, kill_every=1.0))
+    check(ask_for_private_names(each_url, tmp_path, seed=1, seconds=3.0, kill_every=2.0))
 
 
 def test_no_private_name_reaches_the_upstream_while_the_bucket_fails(url: str, tmp_path: Path) -> None:
     """Some of its answers are late, errors, cut, or lost."""
-    found = ask_for_private_names(url, tmp_path, seed=2, seconds=4.0, kill_every=1.0, rounds=3, faults=FAULTS)
+    found = ask_for_private_names(url, tmp_path, seed=2, seconds=4.0, kill_every=2.0, rounds=3, faults=FAULTS)
     check(found)
     assert found.faults >= 1, found

@@ -107,7 +107,8 @@ def ask_for_private_names(
                     _wait_until_quiet(upstream)
                     judged.begin(later.names, len(upstream.paths))
                     private |= later.names
-                    asking.ask_all({**private, **later.names, _CONTROL: _ALL}, seconds)
+                    asking.ask_all(later.names, seconds / 2)  # while workers live that knew them as the upstream's
+                    asking.ask_all({**private, _CONTROL: _ALL}, seconds / 2)
                     findings.controls.append(judged.controls(asking))
                 _wait_until_quiet(upstream)
             findings.kills, findings.leaked = killer.kills, judged.leaked()
@@ -291,14 +292,17 @@ class _Later:
             _publish(Index(store, "stage"), name)
 
     def become_private(self, asking: _Asking) -> None:
-        """Upload two, promote two from the stage in one step, and claim one that the upstream has."""
+        """Claim one that the upstream has, upload two, and promote two from the stage in one step.
+
+        The claim comes first: a changed definition makes workers forget what they know of names.
+        """
+        access = AccessRecords(self._store)
+        defining.set_index(access, "main", {"claim": [self._claimed]}, default="main", origin=_ORIGIN)
         for name in self._uploaded:
             asking.upload(name)
         stage = Index(self._store, "stage")
         projects = {name: project for name in self._promoted if (project := stage.project(name)) is not None}
         promoting.promote(stage, projects, promoting.Target(Index(self._store)), origin=_ORIGIN)
-        access = AccessRecords(self._store)
-        defining.set_index(access, "main", {"claim": [self._claimed]}, default="main", origin=_ORIGIN)
 
 
 def _publish(index: Index, name: str) -> None:
