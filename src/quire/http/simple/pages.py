@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +18,16 @@ from quire.http.app.problems import HttpError
 from quire.http.app.worker import index_of, worker_of
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
+
+
+class PageHeaders(NamedTuple):
+    """The headers of a page: those that a 304 repeats (RFC 9110, 15.4.5), and those of its content."""
+
+    validators: dict[str, str]
+    content: dict[str, str]
+
+
+NO_HEADERS: Final = PageHeaders({}, {})
 
 
 async def projects_page(request: Request) -> Response:
@@ -93,11 +103,16 @@ def query_of(request: Request) -> str:
 
 
 async def page_response(
-    request: Request, page: Page, compress: Callable[..., Awaitable[tuple[bytes, str]]] | None = None
+    request: Request,
+    page: Page,
+    compress: Callable[..., Awaitable[tuple[bytes, str]]] | None = None,
+    status: int = 200,
+    more: PageHeaders = NO_HEADERS,
 ) -> Response:
     """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5).
 
-    `compress`: runs `Page.encoded` in another thread than those of readers. Raises HttpError 412.
+    `compress`: runs `Page.encoded` in another thread than those of readers. `status`: where it is no 304. `more`:
+    headers beside those of every page, or in their place. Raises HttpError 412.
     """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
     if page.length > COMPRESSED_INLINE and not page.has(encoding):
@@ -106,15 +121,8 @@ async def page_response(
         body, etag = page.encoded(encoding)
     headers = page_headers(page, etag, encoding, is_encoded=page.encoding_for(encoding) != "identity")
     if is_unchanged(request.headers, etag):
-        return Response(status_code=304, headers=headers.validators)
-    return Response(body, headers=headers.validators | headers.content)
-
-
-class PageHeaders(NamedTuple):
-    """The headers of a page: those that a 304 repeats (RFC 9110, 15.4.5), and those of its content."""
-
-    validators: dict[str, str]
-    content: dict[str, str]
+        return Response(status_code=304, headers=headers.validators | more.validators)
+    return Response(body, status, headers=headers.validators | more.validators | headers.content | more.content)
 
 
 def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool) -> PageHeaders:

@@ -16,11 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
+from quire.access.authorization import ALLOWED, Right
+from quire.access.grants import ANY
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import mount_of
 from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
-from quire.http.simple.pages import page_response
+from quire.http.simple.pages import PageHeaders, page_response
 from quire.http.ui import static_files
 from quire.render.simple import Page, make_page
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     import jinja2
 
 HTML: Final = "text/html; charset=utf-8"
+_HEADERS: Final = PageHeaders(
+    {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding, Cookie, Authorization"}, policies.WEB
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Site:
     """The whole address of the index, ended by a slash, for lines that people paste."""
     user: str | None
     """The user that has logged in; None for a reader without a login."""
+    is_admin: bool
+    """Whether the pages for operators are for this user."""
     login: str | None
     """The address of the page for the login, which leads back to this page; None where there is none."""
     assets: tuple[tuple[str, str], ...]
@@ -72,15 +79,16 @@ async def site_of(request: Request) -> Site:
     index = request.path_params.get("index")
     index = None if index in {None, THE_DEFAULT} else index
     url = worker.proxies.base_url(request, settings.server_base_url)
-    user, login = await _viewer(request, worker)
+    user, is_admin, login = await _viewer(request, worker)
     return Site(
         title=settings.web_title,
         root=root_of(request, worker),
         index=index,
         url=url if index is None else f"{url}{quote(index)}/",
         user=user,
+        is_admin=is_admin,
         login=login,
-        assets=tuple((name, each.path) for name, each in static_files.of_settings(settings).items()),
+        assets=static_files.paths(settings.web_logo, settings.web_color),
     )
 
 
@@ -90,18 +98,19 @@ def root_of(request: Request, worker: Worker) -> str:
     return f"{outside}{quote(mount_of(request.scope))}{worker.settings.server_base_url}/"
 
 
-async def _viewer(request: Request, worker: Worker) -> tuple[str | None, str | None]:
-    """The name of the user that reads a page, and where a reader without one logs in."""
+async def _viewer(request: Request, worker: Worker) -> tuple[str | None, bool, str | None]:
+    """The name of the user that reads a page, whether it administers everything, and where a reader without a login
+    logs in."""
     context, access = context_of(request.scope), worker.access
-    principal = context.principal
-    if not principal.is_anonymous:
-        return principal.name, None
-    state = context.decided_by or await access.state()
-    session = access.session_of(request, state)
-    if session is not None:
-        return session.principal.name, None
-    sessions = access.sessions if access.offers_login(state) else None
-    return None, None if sessions is None else sessions.login_address(request)
+    principal, state = context.principal, context.decided_by or await access.state()
+    if principal.is_anonymous:
+        session = access.session_of(request, state)
+        if session is None:
+            sessions = access.sessions if access.offers_login(state) else None
+            return None, False, None if sessions is None else sessions.login_address(request)
+        principal = session.principal
+    is_admin = access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is ALLOWED
+    return principal.name, is_admin, None
 
 
 def render(template: str, site: Site, **values: object) -> Page:
@@ -112,13 +121,7 @@ def render(template: str, site: Site, **values: object) -> Page:
 
 async def web_response(request: Request, page: Page, status: int = 200) -> Response:
     """A page for people, with its validator; 304 when the browser has it already. Raises HttpError 412."""
-    response = await page_response(request, page, compress=worker_of(request).for_large_page)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Accept, Accept-Encoding, Cookie, Authorization"
-    if response.status_code == 200:
-        response.status_code = status
-        response.headers.update(policies.WEB)
-    return response
+    return await page_response(request, page, worker_of(request).for_large_page, status, _HEADERS)
 
 
 async def page_response_of(request: Request, template: str, /, status: int = 200, **values: object) -> Response:

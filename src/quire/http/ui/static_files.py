@@ -63,6 +63,12 @@ def static_files(logo: str | None, color: str | None) -> StaticFiles:
     return {key: _static_file(name, body) for key, body, name in found}
 
 
+@cache
+def paths(logo: str | None, color: str | None) -> tuple[tuple[str, str], ...]:
+    """The name of each file with its path."""
+    return tuple((name, each.path) for name, each in static_files(logo, color).items())
+
+
 def of_settings(settings: Settings) -> StaticFiles:
     return static_files(settings.web_logo, settings.web_color)
 
