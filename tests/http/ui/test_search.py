@@ -245,6 +245,37 @@ def test_what_was_published_a_moment_ago_is_found(tmp_path: Path) -> None:
             assert names(site, "lot2") == []
 
 
+def test_every_store_is_searched(tmp_path: Path, place: str) -> None:
+    """More projects than a search reads at once; then some that are new, changed and gone."""
+    with serve(tmp_path, *OPEN, place=place) as site:
+        for number in range(25):
+            put(site, f"lot-{number}", summary="Of the first lot")
+        assert search(site, q="lot", page="2")["total"] == 25
+        found = search(site, q="first")
+        assert (found["total"], found["next"], found["catalog"]) == (25, "2", {"projects": 25, "read": 25})
+        put(site, "late", summary="Of the second lot")
+        put(site, "lot-3", "2.0", "Of the third lot")
+        form = {":action": "remove_pkg", "name": "lot-4", "version": "1.0"}
+        assert site.client.post("/", data=form).is_success
+        assert names(site, "second") == ["late"]
+        assert search(site, q="lot-3")["projects"][0]["summary"] == "Of the third lot"
+        assert names(site, "third") == ["lot-3"]
+        assert "lot-4" not in names(site, "lot-4")
+
+
+def test_files_in_served_folders_are_found(tmp_path: Path) -> None:
+    """With the summary in their metadata; a project that is published and lies there, too, is one result."""
+    with serve(tmp_path, *OPEN) as site:
+        text = metadata_text("copied", "1.0").replace("copied for tests", "Lies in a folder")
+        (site.root / wheel_name("copied", "1.0")).write_bytes(make_wheel("copied", "1.0", metadata=text))
+        (found,) = search(site, q="folder")["projects"]
+        assert (found["project"], found["origins"]) == ("copied", ["drop-in"])
+        put(site, "copied", "2.0", "Is published")
+        (found,) = search(site, q="copied")["projects"]
+        assert (found["version"], found["origins"], found["summary"]) == ("2.0", ["hosted", "drop-in"], "Is published")
+        assert names(site, "published") == ["copied"]
+
+
 def test_a_catalog_that_is_gone_or_damaged_is_made_again(tmp_path: Path) -> None:
     """It holds no truth."""
     temporary = tmp_path / "temporary"
