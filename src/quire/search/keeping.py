@@ -150,6 +150,10 @@ class Keeper:
         stored, number = catalog.tags(place.key), catalog.number()
         before = catalog.progress([place.key])[place.key]
         names = set(found)
+        unread = [name for name in found if stored.get(name) is None]
+        read = [name for name in found if stored.get(name) is not None]
+        done = len(read)
+        catalog.note(place.key, before._replace(total=len(found), done=done))
         for batch in _batches(sorted(stored.keys() - names), _NAMES_BATCH):
             catalog.remove(place.key, batch)
             pace.step()
@@ -158,9 +162,6 @@ class Keeper:
             pace.step()
         with self._lock:
             self._known[place.key] = found
-        unread = [name for name in found if stored.get(name) is None]
-        read = [name for name in found if stored.get(name) is not None]
-        done = len(read)
         for batch in chain(_batches(unread, _BATCH), _batches(read, _BATCH)):
             catalog.note(place.key, before._replace(total=len(found), done=done))
             self._read(place, batch, stored)

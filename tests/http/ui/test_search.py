@@ -152,6 +152,30 @@ def test_dependents_are_named_with_the_versions_that_they_take(stocked: Site) ->
     assert stocked.get("/-/api/v1/indexes/-/projects/nothing/dependents").status_code == 404
 
 
+def test_the_page_of_dependents_links_to_them(stocked: Site) -> None:
+    """From the page of the project; with the requirement as it stands in their metadata."""
+    assert '<a href="/project/numpy/used-by/">Used by</a>' in stocked.get("/project/numpy/", accept=BROWSER).text
+    page = stocked.get("/project/numpy/used-by/", accept=BROWSER).text
+    assert '<a href="/project/tables/">tables</a>' in page
+    assert "numpy&lt;3,&gt;=2" in page
+    assert "extra == &#34;all&#34;" in stocked.get("/project/acme-tools/used-by/", accept=BROWSER).text
+    assert "No project here" in stocked.get("/project/tables/used-by/", accept=BROWSER).text
+    assert stocked.get("/project/NumPy/used-by/").headers["location"].endswith("../../numpy/used-by/")
+    assert stocked.get("/project/nothing/used-by/", accept=BROWSER).status_code == 404
+
+
+def test_the_home_page_shows_the_newest_to_readers(tmp_path: Path) -> None:
+    """By a script, from the search; a private index says nothing of it to a stranger."""
+    with serve(tmp_path, *OPEN) as site:
+        put(site, "acme-tools")
+        assert 'hx-get="/search"' in site.client.get("/", headers={"accept": BROWSER}).text
+        part = site.get("/search", accept=BROWSER, hx_request="true").text
+        assert '<a href="/project/acme-tools/">' in part
+    users = password_file(tmp_path, ann="a secret")
+    with serve(tmp_path, "-P", users, "-a", "update,list,download") as site:
+        assert "Newest releases" not in site.get("/", accept=BROWSER).text
+
+
 def test_the_page_works_without_scripts_and_runs_nothing(stocked: Site) -> None:
     """A plain form; what projects say of themselves is text."""
     page = stocked.client.get("/search", params={"q": "arrays"}, headers={"accept": BROWSER})

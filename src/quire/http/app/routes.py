@@ -183,6 +183,7 @@ _WEB: Final = (
     _of_web("GET", "/project/{name}/", "project", Right.LIST, about.WEB_PROJECT),
     _of_web("GET", "/project/{name}", "project", Right.LIST, about.WEB_SLASH),
     _of_web("GET", "/project/{name}/diff/", "difference", Right.LIST, about.WEB_DIFFERENCE),
+    _of_web("GET", "/project/{name}/used-by/", "used_by", Right.LIST, about.WEB_USED_BY),
     # the last ones: the words above are no versions
     _of_web("GET", "/project/{name}/{version}/", "project", Right.LIST, about.WEB_RELEASE),
     _of_web("GET", "/project/{name}/{version}", "project", Right.LIST, about.WEB_RELEASE_SLASH),

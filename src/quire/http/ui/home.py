@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
+from quire.access.authorization import ALLOWED, Right
+from quire.access.principals import ANONYMOUS
 from quire.config.settings import Settings
 from quire.http.app import policies
 from quire.http.app.worker import index_of, worker_of
@@ -41,6 +43,7 @@ class _Home(NamedTuple):
     files: int | None
     read_only: bool
     is_mirroring: bool
+    may_search: bool
 
 
 async def home(request: Request) -> Response:
@@ -48,7 +51,10 @@ async def home(request: Request) -> Response:
     worker, index = worker_of(request), index_of(request)
     files = await index.file_count.get(worker.for_large_page)
     mirrors = worker.settings.upstream is not None or index.is_mirroring
-    key = _Home(await site_of(request), files, index.read_only, mirrors)
+    site = await site_of(request)
+    decision = worker.access.rules.authorize(ANONYMOUS, Right.LIST, index.name, None, await worker.access.state())
+    may_search = decision is ALLOWED or site.user is not None
+    key = _Home(site, files, index.read_only, mirrors, may_search)
     page = index.home_pages.known(key)
     if page is None:
         page = _home_page(worker.settings, key, index.name)
@@ -86,6 +92,7 @@ def _home_page(settings: Settings, home: _Home, name: str) -> Page:
         site,
         files=home.files,
         is_mirroring=home.is_mirroring,
+        may_search=home.may_search,
         usage=shown,
         install=_install_tabs(shown, facts),
         publish=_publish_tabs(shown, facts),

@@ -12,13 +12,19 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.domain.names import is_normalized
+from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.pages import moved, normalized
+from quire.http.ui.errors import missing_project
 from quire.http.ui.layout import Site, render, site_of, web_response
 from quire.search.query import ORIGINS, Query, read_query
 from quire.search.results import Hit, Reader
 
 PYTHONS: Final = tuple(f"3.{minor}" for minor in range(15, 6, -1))
 """The versions of Python that the form offers."""
+USED_BY: Final = 50
+"""Projects on a page of those that need another one."""
 _VARY: Final = "HX-Request"
 
 
@@ -50,13 +56,34 @@ async def search(request: Request) -> Response:
     return response
 
 
+async def used_by(request: Request) -> Response:
+    """GET /project/<name>/used-by/: the projects that need it, as far as the catalog has read them."""
+    worker, index, name = worker_of(request), index_of(request), request.path_params["name"]
+    if not is_normalized(name):
+        return moved(request, f"../../{normalized(name)}/used-by/")
+    context_of(request.scope).project = name
+    reader = Reader(*await worker.access.identify(request))
+    after = request.query_params.get("cursor", "")
+    found = await worker.searching.dependents(reader, index.name, name, after, USED_BY)
+    if not found.found and not found.is_known:
+        raise await missing_project(request, name)
+    site = await site_of(request)
+    rows = [(each, project_address(site, worker.default.name, each.index, each.name)) for each in found.found]
+    return await web_response(request, render("used_by.html", site, name=name, rows=rows, found=found))
+
+
+def project_address(site: Site, default: str, index: str, name: str) -> str:
+    """The address of the page of a project in an index. `default`: the name of the index at the root."""
+    base = site.root if index == default and site.index is None else f"{site.root}{quote(index)}/"
+    return f"{base}project/{quote(name)}/"
+
+
 def _shown(site: Site, query: Query, default: str, hit: Hit) -> dict[str, object]:
     """A project as the template shows it."""
-    base = site.root if hit.index == default and site.index is None else f"{site.root}{quote(hit.index)}/"
     facts = hit.facts
     return {
         "hit": hit,
-        "address": f"{base}project/{quote(hit.name)}/",
+        "address": project_address(site, default, hit.index, hit.name),
         "name": marked(facts.display, query.words),
         "summary": marked(facts.summary, query.words),
         "date": day_of(facts.released),
