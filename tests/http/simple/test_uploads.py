@@ -29,6 +29,7 @@ from tests.asking import (
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 LIMIT = 2_000_000
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FILENAME, CONTENT = wheel_name("sample", "1.0"), make_wheel("sample", "1.0")
 
 
@@ -95,9 +96,12 @@ def test_the_links_that_publishing_tools_print(site: Site, address: str, link: s
     for joined in {f"{address.rstrip('/')}{link}", f"{address}{link}"}:
         if link.startswith("/project") and address != "/":
             continue  # always at the top
-        answer = site.client.get(httpx.URL(site.base).copy_with(raw_path=joined.encode()), follow_redirects=True)
-        shown = f"/{link.strip('/').lower()}/" if link.startswith("/project") else "/simple/there/"
-        assert (answer.status_code, answer.url.path) == (200, shown), joined
+        url = httpx.URL(site.base).copy_with(raw_path=joined.encode())
+        page = f"/project/there/{'1.0/' if '1.0' in link else ''}"
+        for accept, path in (("*/*", page if link.startswith("/project") else "/simple/there/"), (BROWSER, page)):
+            answer = site.client.get(url, headers={"accept": accept}, follow_redirects=True)
+            is_page = address == "/simple/" and link == "/there"  # an address of the simple API itself
+            assert (answer.status_code, answer.url.path) == (200, "/simple/there/" if is_page else path), joined
 
 
 def test_takes_uvs_form(site: Site) -> None:

@@ -1,7 +1,8 @@
 """Addresses without a route: a redirect to the address that was meant, or one sentence.
 
 - Doubled slashes: 301 to the address without them. flit joins the repository's address and a name by a slash.
-- A name, with or without a version, below the address that a person published to: 303 to the project's page.
+- A name, with or without a version, below the address that a person published to: 303 to the project's page, which
+  for a browser is the one of the web interface.
   Publishing tools print such links: hatch `/NAME/VERSION/` below the repository's address, flit `/NAME` below it.
 - An upload to any other address gets a sentence with the right address.
 """
@@ -18,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from quire.domain.errors import InvalidName
 from quire.domain.indexes import RESERVED
 from quire.domain.names import is_version, normalize_name
-from quire.http.app.problems import HttpError, problem_response
+from quire.http.app.problems import HttpError, is_for_person, problem_response
 from quire.http.app.routes import path_within
 from quire.http.app.worker import worker_of
 from quire.http.simple.pages import query_of, see_other
@@ -61,7 +62,17 @@ def _redirect(request: Request) -> Response | None:
         name = normalize_name(printed[1])
     except InvalidName:
         return None
-    return see_other(request, f"{'../' * (below.count('/') - 1)}simple/{name}/")
+    return to_page(request, "../" * (below.count("/") - 1), name, printed[2])
+
+
+def to_page(request: Request, up: str, name: str, version: str | None = None) -> Response:
+    """303 to the page of a project (normalized name): for a person that of the web interface, of this release. `up`:
+    the relative path to the address of the index."""
+    is_web = is_for_person(request)
+    release = f"{quote(version, safe='!+')}/" if is_web and version is not None else ""
+    response = see_other(request, f"{up}{'project' if is_web else 'simple'}/{name}/{release}")
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 def _publishing(request: Request) -> str:

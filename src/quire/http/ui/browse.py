@@ -16,6 +16,7 @@ from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, not_here, page_response, see_other
+from quire.http.simple.redirects import to_page
 from quire.render.pypi_json import describing_file, render_release_json, select_release
 from quire.render.simple import Page, make_page
 
@@ -97,7 +98,7 @@ async def to_project(request: Request) -> Response:
         principal, state = await worker.access.identify(request)
         if worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED:
             return see_other(request, "simple/" if has_slash else f"{quote(name)}/simple/")
-    return see_other(request, f"{'../' if has_slash else ''}simple/{quote(name)}/")
+    return to_page(request, "../" if has_slash else "", quote(name))
 
 
 async def health(request: Request) -> Response:
