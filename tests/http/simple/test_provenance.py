@@ -138,7 +138,7 @@ def test_the_address_of_provenance(site: Site, publisher: str, instance: Instanc
     [
         ("not JSON", 400, "not a JSON list of attestation objects"),
         ("[" * 50_000, 400, "not a JSON list of attestation objects"),
-        ([], 400, "an empty list"),
+        ([], 400, "list of attestations is empty"),
         ([{"version": 1}], 400, "not a JSON list of attestation objects"),
         ("x" * 10_000_000, 413, "The form field attestations is larger than 1024 KiB"),
     ],
