@@ -91,6 +91,34 @@ def test_all_forms_of_a_page_are_the_same_on_all_workers(where: str, other: Fake
     asyncio.run(main())
 
 
+def test_the_page_for_people(where: str, other: FakeIndex) -> None:
+    """Of the newest release, with the newest of the others; the same on all workers, and again from memory."""
+
+    async def main() -> None:
+        offer(other)
+        workers = Workers(where)
+        try:
+            await workers.define("main", {"upstream": {"url": other.url}})
+            found = [await client.get("/project/big/") for client in workers.clients * 2]
+            assert {(each.status_code, each.headers["etag"], each.content) for each in found} == {
+                (200, found[0].headers["etag"], found[0].content)
+            }
+            assert f"big-{MANY - 1}.0.tar.gz" in found[0].text
+            assert f"{MANY - 100} older releases" in found[0].text
+            older = await workers.clients[0].get("/project/big/3.0/")
+            assert "broken" in older.text
+            assert (
+                "<h1>From 3.0 to 4.0</h1>" in (await workers.clients[0].get("/project/big/diff/?old=3.0&new=4.0")).text
+            )
+            offer(other, first=1)
+            missing = await workers.clients[0].get("/project/big/999.0/")
+            assert missing.status_code == 404
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+
+
 def test_a_restart_renders_no_page_again(where: str, other: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does another worker."""
     made = list[str]()
