@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
@@ -210,7 +212,7 @@ def test_a_form_that_is_sent_twice_makes_one_token(site: Site) -> None:
         assert client.post(f"{ACCOUNT}tokens", data={**form, "id": "../x"}).status_code == 400
 
 
-def test_no_token_may_more_than_its_user(site: Site) -> None:
+def test_no_token_may_do_more_than_its_user(site: Site) -> None:
     """Neither when it is made nor later; administration is never in it; a token makes no tokens."""
     with browser(site) as client:
         log_in(client, "bob", USERS["bob"])
@@ -373,3 +375,44 @@ def test_without_users_or_tokens_there_is_no_login(flags: tuple[str, ...], tmp_p
         for path in (LOGIN, "/-/logout", f"{ACCOUNT}tokens", f"{ACCOUNT}tokens/revoke"):
             assert site.client.post(path, data={"token": ""}).status_code == 404
         assert LOGIN not in site.client.get("/").text
+
+
+def test_a_user_that_a_proxy_names_has_an_account(tmp_path: Path) -> None:
+    """Without a session, and so without a logout here; its forms have tokens all the same."""
+    flags = ("-a", "list,download,update", "--trusted-proxies", "127.0.0.1", "--user-header", "x-user")
+    users = ("-P", password_file(tmp_path, **USERS))
+    with serve(tmp_path, *flags, *users) as site, browser(site, **{"x-user": "carol"}) as client:
+        page = client.get(ACCOUNT)
+        assert 'id="user">carol<' in page.text
+        assert "/-/logout" not in page.text
+        made = make(client)
+        assert TOKEN.search(made.text)
+        with browser(site, **{"x-user": "eve"}) as eve:
+            assert "You have no tokens" in eve.get(ACCOUNT).text
+            identity = made.text.partition("quire_")[2].partition("_")[0]
+            refused = eve.post(
+                f"{ACCOUNT}tokens/revoke", data={"token": field(eve.get(ACCOUNT), "token"), "id": identity}
+            )
+            assert (refused.status_code, "You have no token" in refused.text) == (400, True)
+
+
+def test_a_read_only_server_begins_no_first_session(tmp_path: Path) -> None:
+    """The key of sessions is made with the first login; where there is one, a read-only server takes it."""
+    users = ("-a", "list,download,update", "-P", password_file(tmp_path, **USERS))
+    with serve(tmp_path, *users, "--read-only") as site, browser(site) as client:
+        refused = log_in(client, "ann", USERS["ann"])
+        assert refused.status_code == 403
+        assert "read-only" in refused.text
+    with serve(tmp_path, *users) as site, browser(site) as client:
+        assert log_in(client, "ann", USERS["ann"]).status_code == 200
+    with serve(tmp_path, *users, "--read-only") as site, browser(site) as client:
+        assert log_in(client, "ann", USERS["ann"]).status_code == 200
+        assert make(client).status_code == 403
+
+
+def test_a_login_needs_no_library_of_providers() -> None:
+    """Neither the form nor the account imports what the extra `oidc` brings."""
+    modules = ("quire.http.login.form", "quire.http.login.web_sessions", "quire.http.ui.account")
+    code = f"import sys; sys.modules.update(jwt=None, httpx=None); import {', '.join(modules)}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """The tokens of the sender of a request, over the JSON API: users make and revoke their own.
 
-A token of a user never may more than the user does: grants decide on both at each request. Where the settings decide,
+A token of a user may never do more than the user: grants decide on both at each request. Where the settings decide,
 a token has the rights of its scope alone, so here its maker needs each of them as well. `admin` is for administrators
 to give, with `POST tokens`: no token that a user makes itself outlives that right.
 """

@@ -35,9 +35,15 @@ async def sessions_of(request: Request) -> WebSessions:
 
 
 async def key_of(request: Request, web: WebSessions) -> Sessions:
-    """The key of sessions, made at the first login. Raises StoreError."""
+    """The key of sessions, made at the first login. Raises HttpError 403, StoreError."""
     worker = worker_of(request)
     found = (await worker.access.state()).document.sessions
+    if found is None and worker.default.read_only:
+        raise HttpError(
+            403,
+            "This index is served read-only, and its store has no key for sessions yet: the first login, at the server "
+            "that takes uploads, makes one.",
+        )
     if found is None:
         origin = origin_of(request, None, worker.proxies)
         await worker.in_writer(make_key, web.records, origin)
