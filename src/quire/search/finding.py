@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from quire.search.catalog import Catalog, Row
@@ -19,12 +20,12 @@ MOST: Final = MOST_PAGES * PAGE_SIZE
 """Candidates of one query."""
 _MOST_OF_NAMES: Final = 200
 """Of each rank of names."""
-_MOST_MATCHES: Final = 10_000
+_MOST_MATCHES: Final = 5000
 """Matches of words that are filtered."""
-_MOST_POSTINGS: Final = 1500
+_MOST_POSTINGS: Final = 1000
 """Names with one trigram."""
 _MOST_TRIGRAMS: Final = 16
-_MOST_COMPARED: Final = 300
+_MOST_COMPARED: Final = 200
 _MOST_SCORED: Final = 500
 _ENOUGH: Final = 10
 """With so many others, names with a mistype are not looked for."""
@@ -113,11 +114,11 @@ class _Finding:
         if query.text:
             steps = self._by_name(query.name) if query.name else []
             if words:
-                every = " AND ".join(f'"{word}"*' for word in words)
-                steps.append(lambda: sorted(self._matches(f"{{name}} : ({every})"), key=_length))
+                matching = _matching(words)[int(query.is_filtered) :]
+                steps += [partial(self._named, each) for each in matching]
                 steps += self._by_likeness(query.name) if query.name else []
                 if max(map(len, words)) > 1:
-                    steps.append(lambda: self._anywhere(every, words))
+                    steps += [partial(self._anywhere, each, words) for each in matching]
         for step in steps:
             for each in step():
                 self._found.setdefault(each.number, each)
@@ -143,8 +144,9 @@ class _Finding:
         found = self._connection.execute(sql, (*values, *self._filter.values, self._wanted + 1))
         return [Candidate(*each) for each in found]
 
-    def _matches(self, match: str, columns: str = _COLUMNS) -> list[Candidate]:
-        return [Candidate(*each) for each in self._words(match, columns)]
+    def _named(self, match: str) -> list[Candidate]:
+        found = self._words(f"{{name}} : ({match})", _COLUMNS)
+        return sorted((Candidate(*each) for each in found), key=_length)
 
     def _words(self, match: str, columns: str, most: int = MOST) -> list[tuple[Any, ...]]:
         sql = (
@@ -212,6 +214,12 @@ def _filter_of(query: Query, places: Sequence[str]) -> _Filter:
         where.append(f"p.id IN (SELECT project FROM people WHERE person = ? AND place IN ({marks}))")  # noqa: S608 - ours
         values += [query.uploader, *places]
     return _Filter(" AND ".join(where), tuple(values))
+
+
+def _matching(words: Sequence[str]) -> tuple[str, str]:
+    """Texts with all words whole, and those with words that begin so: SQLite gathers all words with a begin before it
+    gives the first text, so this one is only asked where the other is not enough."""
+    return " AND ".join(f'"{word}"' for word in words), " AND ".join(f'"{word}"*' for word in words)
 
 
 def _trigrams(text: str) -> list[str]:
