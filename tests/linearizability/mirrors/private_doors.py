@@ -19,9 +19,11 @@ BELOW_AN_INDEX: Final = (
     *("/packages/files/{other}", "/packages/files/{other}.metadata", "/packages/{plain}/{other_digest}/{other}"),
     *("/@{moment}/simple/{name}/", "/@{moment}/packages/{plain}/{digest}/{file}", "/@2026-11-01/simple/{name}/"),
     *("/namespace/{name}", "/RPC2", "/-/osv/v1/query"),
+    *("/project/{name}/", "/project/{name}/1.0/", "/project/{name}/diff/", "/project/{name}/used-by/"),
+    *("/project/{name}/manage/", "/project/{name}/history/", "/project/{name}/1.0/files/{file}/"),
 )
 """`other`: the file that the upstream has."""
-AT_THE_ROOT: Final = ("/{name}", "/{name}/", "/{name}/json")
+AT_THE_ROOT: Final = ("/{name}", "/{name}/", "/{name}/json", "/search?q={name}")
 """Of the index at the root alone."""
 API: Final = tuple(
     f"/-/api/v1/indexes/{{index}}/{rest}"
