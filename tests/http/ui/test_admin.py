@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.asking import Site, password_file, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
 from tests.http.ui.test_manage import BROWSER, basic_of, make_admin, said, send
 
 ACCESS = "/-/admin/access/"
@@ -93,6 +94,22 @@ def test_questions(path: str, status: int, expected: str, site: Site) -> None:
     assert expected in answer.text
 
 
+def test_links_lead_to_the_index_that_is_looked_at(site: Site) -> None:
+    """A project of another index is managed there, and not in the one at the root that has its name."""
+    filename, content = wheel_name("acme-maps", "1.0"), make_wheel("acme-maps", "1.0")
+    answer = site.client.post(
+        "/staging/",
+        data={":action": "file_upload", "name": "acme-maps", "version": "1.0"},
+        files={"content": (filename, content)},
+        headers={"authorization": ALICE},
+    )
+    assert answer.status_code == 200, answer.text
+    for path in ("log", "storage"):
+        page = site.get(f"/-/admin/{path}/?of=staging", accept=BROWSER, authorization=ALICE).text
+        assert "/staging/project/acme-maps/" in page
+        assert '"/project/acme-maps/' not in page
+
+
 def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
     """Each form counts for the next request, and a refused one says why."""
     password_file(tmp_path, alice="secret", bob="secret")
@@ -103,18 +120,30 @@ def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
     with serve(tmp_path, *LOGIN) as site:
         make_admin(tmp_path, "alice", alone=True)
         assert site.get("/simple/", authorization=BOB).status_code == 403
-        given = do(site, do="grant", subject="user:bob", rights="read")
+        given = do(site, do="grant", subject="user:bob", rights="read", index="*", projects="*")
         assert said(given) == "user:bob has read now."
         assert site.get("/simple/", authorization=BOB).status_code == 200
         (grant,) = re.findall(r'name="id" value="([0-9a-z]{10})"><button[^>]*Take read back from user:bob', given.text)
         assert said(do(site, do="revoke-grant", id=grant)).startswith("The grant is taken back")
         assert site.get("/simple/", authorization=BOB).status_code == 403
         assert said(do(site, do="set-group", group="ops", users="bob")) == "The group ops has 1 user now."
-        assert said(do(site, do="grant", subject="group:ops", rights="admin")) == "group:ops has admin now."
+        assert (
+            said(do(site, do="grant", subject="group:ops", rights="admin", index="*", projects="*"))
+            == "group:ops has admin now."
+        )
         assert site.get("/-/admin/", accept=BROWSER, authorization=BOB).status_code == 200
         made = site.client.post("/-/api/v1/tokens", json={"rights": ["read"]}, headers={"authorization": ALICE}).json()
         assert said(do(site, do="revoke-token", id=made["token"]["id"])).endswith("is refused.")
-        refused = do(site, do="grant", subject="user:bob")
+        for emptied in ({"projects": ""}, {"index": ""}):  # an emptied field means nothing, and never everything
+            fields = {
+                "do": "grant",
+                "subject": "user:bob",
+                "rights": "read",
+                "index": "main",
+                "projects": "x",
+            } | emptied
+            assert do(site, **fields).status_code == 400
+        refused = do(site, do="grant", subject="user:bob", index="*", projects="*")
         assert refused.status_code == 400
         assert 'class="banner bad"' in refused.text
         assert do(site, do="revoke-grant", id="0000000000").status_code == 404

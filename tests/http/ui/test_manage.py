@@ -90,6 +90,9 @@ def test_status_and_the_whole_project(tmp_path: Path) -> None:
         publish_wheel(site, "acme-tools")
         answer = send(site, MANAGE, {"do": "status", "status": "deprecated", "reason": "use acme-core"})
         assert said(answer) == "The project is deprecated now."
+        for condition in ({"if_match": '"old"'}, {"if_none_match": "*"}):  # of pages, and not of changes
+            again = send(site, MANAGE, {"do": "status", "status": "deprecated", "reason": "use acme-core"}, **condition)
+            assert again.status_code == 200
         assert site.listing("acme-tools")["project-status"] == {"status": "deprecated", "reason": "use acme-core"}
         assert send(site, MANAGE, {"do": "status", "status": "gone"}).status_code == 400
         gone = send(site, MANAGE, {"do": "delete-project", "confirmation": "acme-tools"})

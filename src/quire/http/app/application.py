@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,23 +14,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config.settings import Settings
-from quire.domain.errors import QuireError, StoreError, UpstreamError
+from quire.domain.errors import QuireError
 from quire.http.app.advisories import load_for_policies
 from quire.http.app.building import build_worker
+from quire.http.app.failures import told
 from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.periodic import PeriodicWork
 from quire.http.app.problems import HttpError, is_for_person, problem_response
-from quire.http.app.request_log import RequestLog, context_of
+from quire.http.app.request_log import RequestLog
 from quire.http.app.routes import Endpoint, endpoints
-from quire.http.app.worker import authorize, worker_of
+from quire.http.app.worker import authorize
 from quire.http.simple import redirects
 from quire.observe.log_output import drain_all
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-log = structlog.get_logger(__name__)
 
 
 def create_application(settings: Settings) -> Starlette:
@@ -116,31 +114,12 @@ def _has_form(request: Request) -> bool:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
-    worker = worker_of(request)
-    if isinstance(error, StoreError):
-        worker.metrics.tally.store_error(error)
-        log.error(
-            "store error",
-            path=request.url.path,
-            error=str(error),
-            cause=repr(error.__cause__),
-            request=context_of(request.scope).request_id,
-        )
-    if isinstance(error, UpstreamError):
-        log.warning(
-            "upstream error", path=request.url.path, error=str(error), request=context_of(request.scope).request_id
-        )
-        return await _failed(request, error, error.told)
-    return await _failed(request, error, worker.without_paths(str(error)))
+    return await _shown(request, problem_response(request, error, told(request, error)), error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return await _shown(request, redirects.unrouted_response(request, error))
-
-
-async def _failed(request: Request, error: QuireError, sentence: str) -> Response:
-    return await _shown(request, problem_response(request, error, sentence), error)
 
 
 async def _shown(request: Request, plain: Response, error: Exception | None = None) -> Response:

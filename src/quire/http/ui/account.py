@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from quire.access.tokens import new_identity, new_token, parse_identity
 from quire.domain.errors import InvalidRequest, QuireError
-from quire.http.app.problems import HttpError
+from quire.http.app.problems import status_of
 from quire.http.app.worker import worker_of
 from quire.http.login.steps import sessions_of
 from quire.http.ui.asking import ask, sentence_of
@@ -93,8 +93,8 @@ async def revoke(request: Request) -> Response:
 
 
 async def _refused(request: Request, error: QuireError, given: _Given) -> Response:
-    status = error.status if isinstance(error, HttpError) else 400
-    return await _page(request, sentence=sentence_of(error), kind="bad", status=status, given=given)
+    status = status_of(error, request)
+    return await _page(request, sentence=sentence_of(request, error), kind="bad", status=status, given=given)
 
 
 async def _page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from quire.http.app.problems import status_of
 from quire.http.app.worker import THE_DEFAULT, worker_of
 from quire.http.ui.asking import ask, sentence_of
 from quire.http.ui.forms import Form, first, page_with_forms, received_form
-from quire.http.ui.layout import page_response_of
+from quire.http.ui.layout import Site, page_response_of, site_of
 from quire.http.ui.manage import Done, needed
 
 RIGHTS: Final = ("read", "upload", "manage", "admin")
@@ -46,6 +47,7 @@ async def log(request: Request) -> Response:
     return await page_response_of(
         request,
         "admin_log.html",
+        shown=await _site_of(request, index),
         section="log",
         index=index,
         indexes=names,
@@ -66,6 +68,7 @@ async def storage(request: Request) -> Response:
     return await page_response_of(
         request,
         "admin_storage.html",
+        shown=await _site_of(request, index),
         section="storage",
         index=index,
         indexes=names,
@@ -87,7 +90,7 @@ async def policy(request: Request) -> Response:
             query = {"project": project[:200]}
             explained = await ask(request, "GET", "/indexes/{index}/policy/explain", None, query, index=index)
         except QuireError as error:
-            problem = sentence_of(error)
+            problem = sentence_of(request, error)
     return await page_response_of(
         request,
         "admin_policy.html",
@@ -117,7 +120,7 @@ async def change_access(request: Request) -> Response:
     try:
         done = Done(await action(request, form))
     except QuireError as error:
-        done, status = Done(sentence_of(error), is_error=True), status_of(error, request)
+        done, status = Done(sentence_of(request, error), is_error=True), status_of(error, request)
         if status == 401:
             raise
     return await _access_page(request, done, status)
@@ -135,7 +138,7 @@ async def _access_page(request: Request, done: Done | None, status: int = 200) -
             given = {key: value for key, value in wanted.items() if value}
             explained = await ask(request, "GET", "/grants/explain", None, given)
         except QuireError as error:
-            problem = sentence_of(error)
+            problem = sentence_of(request, error)
     grants = await ask(request, "GET", "/grants")
     tokens = await ask(request, "GET", "/tokens", None, {"limit": "500"})
     publishers = await ask(request, "GET", "/publishers", None, {"limit": "500"})
@@ -157,7 +160,7 @@ async def _access_page(request: Request, done: Done | None, status: int = 200) -
 
 async def _grant(request: Request, form: Form) -> str:
     body: dict[str, Any] = {"subject": needed(form, "subject"), "rights": form.get("rights", [])}
-    body |= {"index": first(form, "index") or "*", "projects": (first(form, "projects") or "*").split()}
+    body |= {"index": needed(form, "index"), "projects": needed(form, "projects").split()}
     found = await ask(request, "POST", "/grants", body)
     words = ", ".join(found["grant"]["rights"])
     return f"{body['subject']} has {words} now." if found["changed"] else f"{body['subject']} had {words} already."
@@ -187,6 +190,12 @@ _ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
     "set-group": _set_group,
 }
 """By the field `do` of a form."""
+
+
+async def _site_of(request: Request, index: str) -> Site:
+    """The site for links to projects of an index."""
+    default = worker_of(request).default.name
+    return replace(await site_of(request), index=None if index in {default, THE_DEFAULT} else index)
 
 
 async def _chosen(request: Request) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ from starlette.types import Message
 
 from quire.domain.errors import QuireError
 from quire.http.app.advisories import load_for_policies
+from quire.http.app.failures import told
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import API, Endpoint, endpoints
@@ -98,6 +99,6 @@ def _request(
     return Request(scope, receive)
 
 
-def sentence_of(error: QuireError) -> str:
-    """The sentence of an error, on one line."""
-    return " ".join(str(error).split())
+def sentence_of(request: Request, error: QuireError) -> str:
+    """The sentence of an error on one line, as its client may read it."""
+    return " ".join(told(request, error).split())

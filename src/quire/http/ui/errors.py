@@ -14,12 +14,13 @@ from starlette.responses import Response
 
 from quire.domain.errors import NotFound, StoreError
 from quire.http.app import policies
+from quire.http.app.problems import is_for_person
 from quire.http.app.worker import index_of, worker_of
 from quire.http.ui.layout import render, site_of
 
 _MOST_NEAR: Final = 5
 _LEAST_ALIKE: Final = 0.45
-_MOST_COMPARED: Final = 20_000
+_MOST_COMPARED: Final = 5_000
 _HEADINGS: Final = {
     400: "This request cannot be understood",
     401: "Please log in",
@@ -58,8 +59,10 @@ class NoSuchProject(NotFound):
 
 async def missing_project(request: Request, name: str) -> NoSuchProject:
     """The error of a project that is not there. `name`: normalized. Raises StoreError."""
-    names = (await index_of(request).names()).names
-    near = await worker_of(request).for_large_page(near_names, name, names)
+    near: tuple[str, ...] = ()
+    if is_for_person(request) and request.method == "GET":
+        names = (await index_of(request).names()).names
+        near = await worker_of(request).for_large_page(near_names, name, names)
     return NoSuchProject(f"The project {name} does not exist.", near)
 
 

@@ -20,10 +20,11 @@ from starlette.responses import Response
 
 from quire.access import sessions
 from quire.domain.errors import InvalidRequest, TooLarge
+from quire.http.app import policies
 from quire.http.app.problems import HttpError
 from quire.http.app.worker import Worker, worker_of
 from quire.http.simple.forms import body_chunks
-from quire.http.ui.layout import render, site_of, web_response
+from quire.http.ui.layout import render, site_of
 
 FIELD: Final = "token"
 """The hidden field of every form."""
@@ -47,8 +48,8 @@ async def page_with_forms(request: Request, template: str, /, status: int = 200,
         token = known if _TOKEN.fullmatch(known) else secrets.token_urlsafe(32)
         cookie = token
     page = render(template, await site_of(request), token=token, **values)
-    response = await web_response(request, page, status)
-    response.headers["Cache-Control"] = "no-store"
+    response = Response(page.body, status, media_type=page.content_type)  # whatever the request's conditions are
+    response.headers.update({**policies.WEB, "Cache-Control": "no-store", "Vary": "Accept, Cookie, Authorization"})
     if cookie is not None:
         response.set_cookie(
             _cookie_name(request, worker),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,10 @@ from quire.http.ui.layout import page_response_of
 
 _PROJECT: Final = "/indexes/{index}/projects/{name}"
 STATUSES: Final = ("active", "archived", "deprecated", "quarantined")
-_LOG_QUERY: Final = ("cursor", "user", "action", "since")
+_LOG_QUERY: Final = ("user", "action", "since")
+_MOST_SHOWN: Final = 500
+"""Entries of the history: the newest ones."""
+_MOST_PAGES: Final = 40
 
 
 class Done(NamedTuple):
@@ -46,7 +50,7 @@ async def change(request: Request) -> Response:
     try:
         done = Done(await action(request, form))
     except QuireError as error:
-        done, status = Done(sentence_of(error), is_error=True), status_of(error, request)
+        done, status = Done(sentence_of(request, error), is_error=True), status_of(error, request)
         if status == 401:
             raise
     return await _page(request, done, status)
@@ -56,10 +60,14 @@ async def history(request: Request) -> Response:
     """GET /project/<name>/history/: the log of its changes, the newest first."""
     name = _name(request)
     query = {key: value for key in _LOG_QUERY if (value := request.query_params.get(key))}
-    found = await ask(request, "GET", f"{_PROJECT}/log", None, {"limit": "500"} | query, name=name)
-    return await page_response_of(
-        request, "history.html", name=name, entries=found["entries"][::-1], next=found["next"], query=query
-    )
+    entries: deque[Any] = deque(maxlen=_MOST_SHOWN)
+    for _ in range(_MOST_PAGES):
+        found = await ask(request, "GET", f"{_PROJECT}/log", None, {"limit": "500"} | query, name=name)
+        entries.extend(found["entries"])
+        if found["next"] is None:
+            break
+        query["cursor"] = found["next"]
+    return await page_response_of(request, "history.html", name=name, entries=list(reversed(entries)), most=_MOST_SHOWN)
 
 
 async def _page(request: Request, done: Done | None, status: int = 200) -> Response:
