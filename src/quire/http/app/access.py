@@ -130,10 +130,11 @@ class Access:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
         return (await self.stored.get("")).state
 
-    async def _known_state(self) -> AccessState:
+    async def known_state(self) -> AccessState:
         """The state as `state` has it; where the store does not say it within a second, as it was last known.
 
-        For the metrics: operators need them when the store hangs. Raises StoreError when nothing is known yet.
+        For what is needed when the store hangs, too: metrics, the home page, which health checks ask for. Raises
+        StoreError when nothing is known yet.
         """
         asked = asyncio.ensure_future(self.state())
         asked.add_done_callback(_retrieve)
@@ -152,7 +153,7 @@ class Access:
         context = context_of(request.scope)
         context.decided_at = time.monotonic()
         context.takes_sessions = takes_sessions
-        state = context.decided_by = await (self._known_state() if right is Right.METRICS else self.state())
+        state = context.decided_by = await (self.known_state() if right is Right.METRICS else self.state())
         decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):

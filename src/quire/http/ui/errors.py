@@ -1,7 +1,4 @@
-"""Errors for people: the same status and sentence as for programs, on a page that says how to go on.
-
-Where the page cannot be made, as the store does not answer, the sentence alone is sent.
-"""
+"""Errors for people: the same status and sentence as for programs, on a page that says how to go on."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.domain.errors import NotFound, StoreError
+from quire.domain.errors import NotFound
 from quire.http.app import policies
 from quire.http.app.problems import is_for_person
 from quire.http.app.worker import index_of, worker_of
@@ -85,15 +82,11 @@ def _pairs(name: str) -> set[str]:
 
 
 async def error_page(request: Request, plain: Response, near: tuple[str, ...] = ()) -> Response:
-    """The page in place of a plain answer with an error; the plain one where it cannot be made."""
+    """The page in place of a plain answer with an error."""
     status = int(plain.status_code)
-    try:
-        site = await site_of(request)
-    except StoreError:
-        return plain
     page = render(
         "error.html",
-        site,
+        await site_of(request),
         status=status,
         heading=_HEADINGS.get(status, HTTPStatus(status).phrase),
         sentence=bytes(plain.body).decode().strip(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -14,7 +15,9 @@ import quire
 from quire.access.authorization import ALLOWED, Right
 from quire.access.principals import ANONYMOUS
 from quire.config.settings import Settings
+from quire.domain.errors import StoreError
 from quire.http.app import policies
+from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import page_response
 from quire.http.ui.layout import HTML, Site, render, site_of, web_response
@@ -51,9 +54,12 @@ async def home(request: Request) -> Response:
     worker, index = worker_of(request), index_of(request)
     files = await index.file_count.get(worker.for_large_page)
     mirrors = worker.settings.upstream is not None or index.is_mirroring
+    context, may_search = context_of(request.scope), False
+    with suppress(StoreError):
+        state = context.decided_by = await worker.access.known_state()
+        may_search = worker.access.rules.authorize(ANONYMOUS, Right.LIST, index.name, None, state) is ALLOWED
     site = await site_of(request)
-    decision = worker.access.rules.authorize(ANONYMOUS, Right.LIST, index.name, None, await worker.access.state())
-    may_search = decision is ALLOWED or site.user is not None
+    may_search = may_search or site.user is not None
     key = _Home(site, files, index.read_only, mirrors, may_search)
     page = index.home_pages.known(key)
     if page is None:

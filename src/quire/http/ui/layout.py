@@ -18,6 +18,7 @@ from starlette.responses import Response
 import quire
 from quire.access.authorization import ALLOWED, Right
 from quire.access.grants import ANY
+from quire.domain.errors import StoreError
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import mount_of
@@ -73,7 +74,7 @@ class Site:
 
 
 async def site_of(request: Request) -> Site:
-    """The site of a request. Raises StoreError."""
+    """The site of a request."""
     worker = worker_of(request)
     settings = worker.settings
     index = request.path_params.get("index")
@@ -102,7 +103,10 @@ async def _viewer(request: Request, worker: Worker) -> tuple[str | None, bool, s
     """The name of the user that reads a page, whether it administers everything, and where a reader without a login
     logs in."""
     context, access = context_of(request.scope), worker.access
-    principal, state = context.principal, context.decided_by or await access.state()
+    try:
+        principal, state = context.principal, context.decided_by or await access.known_state()
+    except StoreError:
+        return None, False, None  # the home page, and pages of errors, are there all the same
     if principal.is_anonymous:
         session = access.session_of(request, state)
         if session is None:
@@ -125,7 +129,7 @@ async def web_response(request: Request, page: Page, status: int = 200) -> Respo
 
 
 async def page_response_of(request: Request, template: str, /, status: int = 200, **values: object) -> Response:
-    """The page of a template, made for this request alone. Raises HttpError 412, StoreError."""
+    """The page of a template, made for this request alone. Raises HttpError 412."""
     return await web_response(request, render(template, await site_of(request), **values), status)
 
 
