@@ -45,7 +45,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -73,6 +73,10 @@ test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian
 test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; makes .cache/bucket once, 2 GB; BUCKET_SERVERS=, BUCKET_SAMPLE=)
 	$(BUCKET_RIG)
 	$(BUCKET_RIG) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-browser: $(DEV) ## the web interface in a real browser: look, policies, WCAG, keyboard (Debian, root; makes .cache/browser once)
+	$(BIN)/python -m tests.browser.rig
+	$(BIN)/python -m pytest tests/browser -m browser -n $(JOBS) $(PYTEST_ARGS)
 
 test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket, and of promotions (an hour, one core)
 	$(BIN)/python -m tests.store.bucket.names_model

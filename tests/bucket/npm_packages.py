@@ -1,4 +1,4 @@
-"""Programs of Node.js, installed once in `.cache/bucket` by the lock files of these tests."""
+"""Programs and scripts of npm, installed once in `.cache` by the lock files of tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.rootfs import call, install
 _INSTALL_SECONDS = 300.0
 
 
-def installed(name: str, locks: Path = Path(__file__).parent) -> Path:
+def installed(name: str, locks: Path = Path(__file__).parent, cache: Path = CACHE) -> Path:
     """The folder with the packages of `NAME_lock/package-lock.json`, made now if they are not there or other ones.
 
-    `locks`: the folder with the lock. Raises RigError.
+    `locks`: the folder with the lock; `cache`: where they are kept. Raises RigError.
     """
-    lock_folder, folder = locks / f"{name}_lock", CACHE / name
+    lock_folder, folder = locks / f"{name}_lock", cache / name
     wanted = (lock_folder / "package-lock.json").read_bytes()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark = folder / "installed"
         if not mark.exists() or mark.read_bytes() != wanted:

@@ -123,7 +123,7 @@ def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
         given = do(site, do="grant", subject="user:bob", rights="read", index="*", projects="*")
         assert said(given) == "user:bob has read now."
         assert site.get("/simple/", authorization=BOB).status_code == 200
-        (grant,) = re.findall(r'name="id" value="([0-9a-z]{10})"><button[^>]*Take read back from user:bob', given.text)
+        (grant,) = re.findall(r'name="id" value="([0-9a-z]{10})"><button[^>]*Take back read from user:bob', given.text)
         assert said(do(site, do="revoke-grant", id=grant)).startswith("The grant is taken back")
         assert site.get("/simple/", authorization=BOB).status_code == 403
         assert said(do(site, do="set-group", group="ops", users="bob")) == "The group ops has 1 user now."

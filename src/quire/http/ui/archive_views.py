@@ -130,7 +130,7 @@ def text_of(data: bytes, size: int) -> Text | None:
     if "\0" in text:
         return None
     text = text.replace("\r\n", "\n").replace("\f", "\n")
-    text, hidden = _HIDDEN.subn(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
+    text, hidden = _HIDDEN.subn(lambda found: f"[U+{ord(found[0]):04X}]", text)
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
