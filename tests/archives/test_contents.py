@@ -40,7 +40,7 @@ def listed(data: bytes, filename: str) -> list[Member]:
 
 def beginning(data: bytes, filename: str, path: str, most: int = 1000) -> bytes | None:
     """None when there is no such member."""
-    found = read_beginning(io.BytesIO(data), parsed(filename), lambda each: each == path, most)
+    found = read_beginning(io.BytesIO(data), parsed(filename), path, most)
     return None if found is None else found[1]
 
 
@@ -108,7 +108,7 @@ def test_other_files_are_not_opened(filename: str) -> None:
     if guessed is not None:
         file = io.BytesIO(make_zip([("a", b"")]))
         assert list_members(file, guessed) is None
-        assert read_beginning(file, guessed, lambda path: True, 10) is None
+        assert read_beginning(file, guessed, "a", 10) is None
 
 
 def test_of_duplicates_the_last_one_counts() -> None:

@@ -78,7 +78,7 @@ def test_a_page_is_usable_and_stays_on_its_site(shown: Watched, name: str, axe: 
 
 
 def test_pages_of_users_and_operators(browser: Browser, tmp_path: Path, axe: str, variant: str) -> None:
-    """The login is a form in the browser, and what comes after it is as usable as the pages for all."""
+    """The login is a form in the browser, and the pages behind it are as usable as those for all."""
     password_file(tmp_path, alice="secret", bob="secret")
     with (
         serve(tmp_path, *LOGIN) as site,

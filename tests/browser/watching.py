@@ -31,7 +31,7 @@ class Watched:
     requests: list[str] = field(default_factory=list)
     """The URLs of all requests."""
     errors: list[str] = field(default_factory=list)
-    """What the browser has complained of: errors of scripts, what the policy forbids, files that are not there."""
+    """Complaints of the browser: errors of scripts, what the policy forbids, files that are not there."""
 
     def open(self, path: str) -> int:
         """Show the page at this path; its status."""

@@ -9,7 +9,7 @@ within narrower bounds than those of an upload, since a reader without a login c
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from time import thread_time
 from typing import BinaryIO, NamedTuple
 
@@ -45,14 +45,12 @@ def list_members(file: BinaryIO, parsed: ParsedFilename) -> list[Member] | None:
     return None if reader is None else _last_of_each(_members_of_tar(reader, parsed))
 
 
-def read_beginning(
-    file: BinaryIO, parsed: ParsedFilename, is_wanted: Callable[[str], bool], most: int
-) -> tuple[Member, bytes] | None:
-    """The last member whose path is wanted, and up to `most` of its bytes; none of one with a problem.
+def read_beginning(file: BinaryIO, parsed: ParsedFilename, path: str, most: int) -> tuple[Member, bytes] | None:
+    """The member that `list_members` has at this path, and up to `most` of its bytes; none of one with a problem.
 
     None when there is no such one. Raises InvalidDistribution.
     """
-    return (_find_in_zip if _is_zip(parsed) else _find_in_tar)(file, parsed, is_wanted, most)
+    return (_find_in_zip if _is_zip(parsed) else _find_in_tar)(file, parsed, path, most)
 
 
 def _last_of_each(members: Iterable[Member]) -> list[Member]:
@@ -82,12 +80,10 @@ def _problem_in_zip(entry: ZipMember) -> str | None:
     return None if can_expand(entry) else "compressed in an unusual way"
 
 
-def _find_in_zip(
-    file: BinaryIO, parsed: ParsedFilename, is_wanted: Callable[[str], bool], most: int
-) -> tuple[Member, bytes] | None:
+def _find_in_zip(file: BinaryIO, parsed: ParsedFilename, path: str, most: int) -> tuple[Member, bytes] | None:
     found = None
     for member, entry in _members_of_zip(file, parsed):
-        if is_wanted(member.path):
+        if member.path == path:
             found = member, entry
     if found is None:
         return None
@@ -142,13 +138,11 @@ def _problem_in_tar(entry: tarfile.TarInfo) -> str | None:
     return None if entry.isreg() else "a device or another special file"
 
 
-def _find_in_tar(
-    file: BinaryIO, parsed: ParsedFilename, is_wanted: Callable[[str], bool], most: int
-) -> tuple[Member, bytes] | None:
+def _find_in_tar(file: BinaryIO, parsed: ParsedFilename, path: str, most: int) -> tuple[Member, bytes] | None:
     reader, found = _reader_of_tar(file, parsed), None
     if reader is None:
         return None
     for member in _members_of_tar(reader, parsed):
-        if is_wanted(member.path):  # its data follows the header, where the reader stands now
+        if member.path == path:  # its data follows the header, where the reader stands now
             found = member, b"" if member.problem else reader.take(min(most, member.size))
     return found

@@ -73,6 +73,18 @@ def test_deep_folders_end_in_a_link() -> None:
     assert entries[0].address == "d/" * 21
 
 
+def test_folders_that_very_many_members_share_are_one_row() -> None:
+    """They are found by the first and the last path, not member by member and folder by folder."""
+    folders = "d/" * 198
+    tree = tree_of([Member(f"{folders}{number}", 1) for number in range(50_000)], "")
+    assert tree is not None
+    assert [(entry.address, entry.files) for entry in tree.entries] == [(folders, 50_000)]
+    tree = tree_of([Member("a/b/c/x", 1), Member("a/b/c", 1), Member("a/b/cd/y", 1)], "")
+    assert tree is not None
+    assert [entry.name for entry in tree.entries] == ["a/b"]
+    assert [entry.name for entry in tree.entries[0].entries or ()] == ["c", "cd", "c"]
+
+
 @pytest.mark.parametrize(
     ("path", "expected", "address"),
     [

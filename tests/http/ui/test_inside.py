@@ -101,8 +101,9 @@ def test_a_page_is_sent_once(site: Site) -> None:
         (inside(WHEEL, version="2.0"), "The release 2.0 of acme has no file"),
         (inside(WHEEL, version="%3Cscript%3E"), "has no file"),
         (inside("acme-2.0.tar.gz"), "has no file"),
-        (inside(WHEEL, project="nothing"), "does not exist"),
-        (inside(WHEEL, project="acm"), "Projects with a name like it"),
+        (inside(WHEEL, project="nothing"), "has no file"),
+        (inside(WHEEL, "a/" * 300), "so long a path"),
+        (inside(WHEEL, "a" * 5000), "so long a path"),
     ],
 )
 def test_other_addresses_are_not_there(site: Site, address: str, words: str) -> None:

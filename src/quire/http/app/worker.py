@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from quire.catalog.mirroring import Mirrors
     from quire.catalog.past import PastIndexes
     from quire.http.app.declared import DeclaredWatch
+    from quire.http.app.looking import Looking
     from quire.http.login.sign_on import SignOn
     from quire.http.login.web_sessions import WebSessions
     from quire.http.publishing.exchange import TokenExchange
@@ -169,6 +170,13 @@ class Worker:
         from quire.catalog.past import PastIndexes  # noqa: PLC0415 - for rare requests
 
         return PastIndexes(self._threads, self.for_large_page)
+
+    @cached_property
+    def looking(self) -> Looking:
+        """The archives that people look into."""
+        from quire.http.app.looking import Looking  # noqa: PLC0415 - for people's pages only
+
+        return Looking()
 
     @cached_property
     def advisories(self) -> AdvisoryCache:

@@ -100,9 +100,9 @@ def _entries(members: list[tuple[str, Member]], folder: str, depth: int) -> tupl
             files.append(Entry(path, quote(folder + path), member.size, member.problem))
     rows = []
     for name, inner in folders.items():
-        while (only := _only_folder(inner)) is not None:
-            name = f"{name}/{only}"  # noqa: PLW2901
-            inner = [(path[len(only) + 1 :], member) for path, member in inner]  # noqa: PLW2901
+        if below := _common_folders(inner):
+            name = f"{name}/{below[:-1]}"  # noqa: PLW2901
+            inner = [(path[len(below) :], member) for path, member in inner]  # noqa: PLW2901
         place = f"{folder}{name}/"
         size = sum(member.size for _, member in inner)
         entries = _entries(inner, place, depth + 1) if is_open else None
@@ -110,10 +110,16 @@ def _entries(members: list[tuple[str, Member]], folder: str, depth: int) -> tupl
     return (*sorted(rows, key=_by_name), *sorted(files, key=_by_name))
 
 
-def _only_folder(members: list[tuple[str, Member]]) -> str | None:
-    """The one folder in which all of these lie; None where there is another one, or a file."""
-    top, slash, _ = members[0][0].partition("/")
-    return top if slash and all(path.startswith(f"{top}/") for path, _ in members) else None
+def _common_folders(members: list[tuple[str, Member]]) -> str:
+    """The folders in which all of these lie, ended by a slash; "" for none. All paths begin as the first and the last
+    of them in order do.
+    """
+    paths = [path for path, _ in members]
+    first, last = min(paths).split("/")[:-1], max(paths).split("/")[:-1]
+    common = 0
+    while common < min(len(first), len(last)) and first[common] == last[common]:
+        common += 1
+    return "".join(f"{part}/" for part in first[:common])
 
 
 def _by_name(entry: Entry) -> str:
