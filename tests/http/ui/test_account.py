@@ -208,7 +208,8 @@ def test_a_form_that_is_sent_twice_makes_one_token(site: Site) -> None:
         form["id"] = re.findall(r'name="id" value="([^"]*)"', page.text)[-1]
         assert TOKEN.search(client.post(f"{ACCOUNT}tokens", data=form).text)
         second = client.post(f"{ACCOUNT}tokens", data=form)
-        assert (second.status_code, TOKEN.search(second.text)) == (400, None)
+        assert (second.status_code, TOKEN.search(second.text)) == (409, None)
+        assert "revoke it below" in second.text
         assert client.post(f"{ACCOUNT}tokens", data={**form, "id": "../x"}).status_code == 400
 
 
@@ -381,6 +382,11 @@ def test_a_user_that_a_proxy_names_has_an_account(tmp_path: Path) -> None:
     """Without a session, and so without a logout here; its forms have tokens all the same."""
     flags = ("-a", "list,download,update", "--trusted-proxies", "127.0.0.1", "--user-header", "x-user")
     users = ("-P", password_file(tmp_path, **USERS))
+    for more in (users, ()):
+        with serve(tmp_path, *flags, *more) as site, browser(site, **{"x-user": "carol"}) as client:
+            assert 'id="user">carol<' in client.get(ACCOUNT).text
+            assert ">carol</a>" in client.get("/").text, "a page that needs no login"
+            assert (client.get(LOGIN).status_code == 200) == bool(more)
     with serve(tmp_path, *flags, *users) as site, browser(site, **{"x-user": "carol"}) as client:
         page = client.get(ACCOUNT)
         assert 'id="user">carol<' in page.text
@@ -393,7 +399,7 @@ def test_a_user_that_a_proxy_names_has_an_account(tmp_path: Path) -> None:
             refused = eve.post(
                 f"{ACCOUNT}tokens/revoke", data={"token": field(eve.get(ACCOUNT), "token"), "id": identity}
             )
-            assert (refused.status_code, "You have no token" in refused.text) == (400, True)
+            assert (refused.status_code, "You have no token" in refused.text) == (404, True)
 
 
 def test_a_read_only_server_begins_no_first_session(tmp_path: Path) -> None:
@@ -416,3 +422,33 @@ def test_a_login_needs_no_library_of_providers() -> None:
     code = f"import sys; sys.modules.update(jwt=None, httpx=None); import {', '.join(modules)}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_any_query_leads_to_the_login(site: Site) -> None:
+    """Back to the whole page where its query is one that a login takes, else to the page without it."""
+    for query, back in (("x=1", "/packages/%3Fx%3D1"), ("x=a|b[c]{d}", "/packages/"), ("x" * 2000, "/packages/")):
+        with browser(site) as client:
+            asked = client.get(f"/packages/?{query}", follow_redirects=False)
+            assert (asked.status_code, asked.headers["location"]) == (303, f"/-/login?next={back}")
+            assert client.get(f"/packages/?{query}").status_code == 200
+
+
+def test_lines_of_a_token_for_one_index_have_its_address(site: Site) -> None:
+    """Those for every index, and for the one at the root, have the root's."""
+    command(site, "index", "create", "team")
+    command(site, "grant", "user:ann", "read", "--index", "team")
+    with browser(site) as client:
+        log_in(client, "ann", USERS["ann"])
+        assert f"team={site.base}team/simple/ PROJECT" in unescape(make(client, index="team").text)
+        assert f"main={site.base}simple/ PROJECT" in unescape(make(client, index="main").text)
+
+
+def test_a_session_of_a_token_counts_as_the_token(site: Site) -> None:
+    """For the rate of the token, as for any request with it."""
+    made = command(site, "token", "create", "--right", "read", "--expires", "1d", "--rate", "3/m")
+    token = TOKEN.search(made)
+    assert token is not None
+    with browser(site) as client:
+        log_in(client, "", token[0], next="/")
+        answers = {client.get("/packages/", headers={"accept": "*/*"}).status_code for _ in range(20)}
+        assert answers == {200, 429}

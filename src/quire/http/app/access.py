@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -114,6 +115,16 @@ class Access:
         """Whether people can log in to the web interface: with a password, a token, or at a provider."""
         has_ways = self.authenticator is not None or self.sign_on is not None or bool(state.document.tokens)
         return self._open_sessions is not None and has_ways
+
+    async def viewer(self, request: Request, state: AccessState) -> Principal:
+        """The user that reads a page which needs no login: by a session, or as a trusted proxy names it. A header that
+        does not count is refused where a login is needed, and not here."""
+        with contextlib.suppress(HttpError):
+            named = await self._users.find(request)
+            if named is not None:
+                return named
+        session = self.session_of(request, state)
+        return ANONYMOUS if session is None else session.principal
 
     def session_of(self, request: Request, state: AccessState) -> Session | None:
         """The session of a request that counts now; None without one."""
@@ -345,6 +356,10 @@ class Access:
             session = self.session_of(request, state)
             if session is not None:
                 self._tally.logins["session"] += 1
+                token = session.principal.token
+                if token is not None:
+                    self.uses.note(token)
+                    self._count_request(request, token, self.rates.limit_of(state.document.tokens[token]))
                 return session.principal
         return await self._verified(request, state, credentials, sent)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
-from urllib.parse import unquote
 
 import structlog
 from starlette.requests import Request
@@ -20,8 +18,6 @@ from quire.http.login.web_sessions import WebSessions
 from quire.operations.sessions import make_key
 
 ACCOUNT: Final = "-/account/"
-_MOST: Final = 1000
-_NEXT: Final = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=@:-]+)*/?(?:\?[A-Za-z0-9._~%!$&'()*+,;=@:/?-]*)?")
 
 log = structlog.get_logger(__name__)
 
@@ -58,14 +54,9 @@ def target_of(request: Request, web: WebSessions, target: str | None) -> str:
 
     Raises HttpError 400.
     """
-    base = web.cookies.base_path(request)
     if target is None:
-        return f"{base}{ACCOUNT}"
-    rest = target.removeprefix(base.removesuffix("/"))
-    is_path = (
-        target.startswith(base) and _NEXT.fullmatch(rest) and ".." not in unquote(target.partition("?")[0]).split("/")
-    )
-    if not is_path or len(target) > _MOST:
+        return f"{web.cookies.base_path(request)}{ACCOUNT}"
+    if not web.is_within(request, target):
         raise HttpError(400, "The address to go to after the login ('next') is no path of this index.")
     return target
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from urllib.parse import quote
+from typing import Final
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +22,9 @@ from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest
 from quire.http.app.proxies import TrustedProxies
 from quire.http.login.cookies import Cookies
+
+_MOST: Final = 1000
+_WITHIN: Final = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=@:-]+)*/?(?:\?[A-Za-z0-9._~%!$&'()*+,;=@:/?-]*)?")
 
 
 class WebSessions:
@@ -80,8 +85,18 @@ class WebSessions:
         self.cookies.set_session(request, response, text, self.seconds)
 
     def login_address(self, request: Request) -> str:
-        """The page for the login, which leads back to the page that a request asks for."""
-        return f"{self.cookies.base_path(request)}-/login?next={quote(self.cookies.path_of(request))}"
+        """The page for the login, which leads back to the page that a request asks for: without its query where that
+        is longer, or has other characters, than a login takes back."""
+        login, path = f"{self.cookies.base_path(request)}-/login", self.cookies.path_of(request)
+        found = next((each for each in (path, path.partition("?")[0]) if self.is_within(request, each)), None)
+        return login if found is None else f"{login}?next={quote(found)}"
+
+    def is_within(self, request: Request, target: str) -> bool:
+        """Whether a text is a path of this index, perhaps with a query, and so never leads to another site."""
+        base = self.cookies.base_path(request)
+        rest, path = target.removeprefix(base.removesuffix("/")), target.partition("?")[0]
+        is_path = target.startswith(base) and _WITHIN.fullmatch(rest) is not None and len(target) <= _MOST
+        return is_path and ".." not in unquote(path).split("/")
 
     def _mark(self, document: Sessions, principal: Principal) -> str | None:
         """Of the password of a user as it is now."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.grants import ANY
 from quire.access.tokens import new_identity, new_token, parse_identity
-from quire.domain.errors import InvalidRequest, QuireError
+from quire.domain.errors import InvalidRequest, NotFound, QuireError
 from quire.http.app.problems import status_of
 from quire.http.app.worker import worker_of
-from quire.http.login.steps import sessions_of
 from quire.http.ui.asking import ask, sentence_of
 from quire.http.ui.forms import Form, first, page_with_forms, received_form
 from quire.http.ui.layout import site_of
@@ -21,6 +22,10 @@ from quire.http.ui.token_lines import Tabs, lines_of
 _DAY: Final = 86_400
 _DAYS: Final = {"7": 7, "30": 30, "90": 90, "365": 365}
 _USUAL_DAYS: Final = 90
+_MADE: Final = (
+    "This form has made the token {} already, whose text was shown then, and is not kept. If you have not copied it, "
+    "revoke it below and make another one."
+)
 
 
 class _Given(NamedTuple):
@@ -43,13 +48,13 @@ class _Made(NamedTuple):
 
 async def account(request: Request) -> Response:
     """GET /-/account/."""
-    await sessions_of(request)
+    await _check_served(request)
     return await _page(request)
 
 
 async def create(request: Request) -> Response:
     """POST /-/account/tokens: a form sent twice makes one token, as the page has chosen its id."""
-    await sessions_of(request)
+    await _check_served(request)
     form = await received_form(request)
     given = _Given(
         first(form, "note") or "",
@@ -71,18 +76,22 @@ async def create(request: Request) -> Response:
         "id": text.identity,
         "digest": text.digest,
     }
+    own = await ask(request, "GET", "/account/tokens")
+    if identity in {each["id"] for each in own["tokens"]}:
+        return await _page(request, sentence=_MADE.format(identity), kind="bad", status=409)
     try:
         await ask(request, "POST", "/account/tokens", body)
     except QuireError as error:
         return await _refused(request, error, given)
-    site = await site_of(request)
-    made = _Made(text.text, lines_of(text.text, site.url, given.place, given.rights))
+    url, default = (await site_of(request)).url, worker_of(request).default.name
+    url = url if given.place in {ANY, default} else f"{url}{quote(given.place)}/"
+    made = _Made(text.text, lines_of(text.text, url, given.place, given.rights))
     return await _page(request, made=made)
 
 
 async def revoke(request: Request) -> Response:
     """POST /-/account/tokens/revoke."""
-    await sessions_of(request)
+    await _check_served(request)
     form: Form = await received_form(request)
     identity = first(form, "id") or ""
     try:
@@ -90,6 +99,14 @@ async def revoke(request: Request) -> Response:
     except QuireError as error:
         return await _refused(request, error, _Given())
     return await _page(request, sentence=f"The token {identity} is revoked; no request with it counts any more.")
+
+
+async def _check_served(request: Request) -> None:
+    """Raises NotFound where there are no accounts: no login page, and no proxy that names users. StoreError."""
+    worker = worker_of(request)
+    is_named = bool(worker.settings.user_headers) and worker.access.sessions is not None
+    if not is_named and not worker.access.offers_login(await worker.access.state()):
+        raise NotFound("This index has no login page, and no accounts; it has no users, and no tokens.")
 
 
 async def _refused(request: Request, error: QuireError, given: _Given) -> Response:

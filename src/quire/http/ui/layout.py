@@ -108,11 +108,10 @@ async def _viewer(request: Request, worker: Worker) -> tuple[str | None, bool, s
     except StoreError:
         return None, False, None  # the home page, and pages of errors, are there all the same
     if principal.is_anonymous:
-        session = access.session_of(request, state)
-        if session is None:
-            sessions = access.sessions if access.offers_login(state) else None
-            return None, False, None if sessions is None else sessions.login_address(request)
-        principal = session.principal
+        principal = await access.viewer(request, state)
+    if principal.is_anonymous:
+        sessions = access.sessions if access.offers_login(state) else None
+        return None, False, None if sessions is None else sessions.login_address(request)
     is_admin = access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is ALLOWED
     return principal.name, is_admin, None
 

@@ -45,6 +45,15 @@
     }
   });
 
+  /* A form whose answer is shown once is sent once, until its page is shown again. */
+  function allow(form, allowed) {
+    for (const button of form.querySelectorAll("button")) { button.disabled = !allowed; }
+  }
+  document.addEventListener("submit", (event) => {
+    if ("once" in event.target.dataset) { setTimeout(() => { allow(event.target, false); }); }
+  });
+  addEventListener("pageshow", () => { document.querySelectorAll("form[data-once]").forEach((form) => { allow(form, true); }); });
+
   document.addEventListener("keydown", (event) => {
     const inField = event.target.closest?.("input, textarea, select, [contenteditable]");
     if (event.key !== "/" || inField || event.ctrlKey || event.metaKey || event.altKey) { return; }
