@@ -16,6 +16,7 @@ from quire.domain.names import (
     guess_filename,
     is_normalized,
     is_prerelease,
+    is_version,
     normalize_name,
     parse_filename,
     quoted,
@@ -113,6 +114,17 @@ def test_same_version(a: str, b: str, same: bool) -> None:
 def test_is_prerelease(version: str, expected: bool) -> None:
     """Alphas, betas, candidates and development releases are; what PEP 440 does not know is not."""
     assert is_prerelease(version) is expected
+
+
+def test_a_text_beyond_the_longest_version_is_none() -> None:
+    """Such a text comes from an address: to parse one takes as long as it is, for each release that it is compared
+    with. None of that length was ever published."""
+    longest, longer = "1" + ".0" * 99 + "1", "1" + ".0" * 100
+    assert len(longest) == MAX_NAME_CHARS
+    assert is_version(longest)
+    assert not is_version(longer)
+    assert not same_version(longer, "1")
+    assert version_sort_key(longer) == (0, longer)
 
 
 def test_version_with_more_digits_than_python_converts_is_just_no_version() -> None:

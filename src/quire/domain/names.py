@@ -105,14 +105,14 @@ def same_version(a: str, b: str) -> bool:
 
 
 def is_version(version: str) -> bool:
-    """Whether PEP 440 knows it as a version."""
+    """Whether PEP 440 knows it as a version, and it has at most MAX_NAME_CHARS."""
     return _version(version) is not None
 
 
 def normalize_version(version: str) -> str:
     """A version as PEP 440 spells it, without the whitespace around it. Raises InvalidName for what is none, and
     for more than 200 characters."""
-    parsed = _version(version) if len(version) <= MAX_NAME_CHARS else None
+    parsed = _version(version)
     if parsed is None:
         raise InvalidName(
             f"{version[:100]!r} is no version of at most {MAX_NAME_CHARS} characters; see the packaging specifications."
@@ -127,8 +127,8 @@ def is_prerelease(version: str) -> bool:
 
 
 def _version(version: str) -> Version | None:
-    is_short = len(version) <= MAX_NAME_CHARS  # the cache must stay small
-    return _remembered_version(version) if is_short else _parsed_version(version)
+    """None for a text of more than MAX_NAME_CHARS, too: it comes from an address, and would take long to parse."""
+    return _remembered_version(version) if len(version) <= MAX_NAME_CHARS else None
 
 
 def _parsed_version(version: str) -> Version | None:

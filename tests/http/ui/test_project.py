@@ -16,7 +16,7 @@ from quire.index.audit.entries import Origin
 from quire.operations import defining
 from quire.store.posix.store import PosixStore
 from tests.advisories.taking import document, take_in, until
-from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.asking import OPEN, Site, basic, password_file, publish, publish_wheel, serve
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import run_quire
 from tests.upstreams import Answer, serving_index
@@ -356,3 +356,24 @@ def test_a_release_with_many_files(on_disk: Site) -> None:
     assert text.count('<li><a href="/project/many/') == 100
     assert "20 older releases" in text
     assert len(text) < 60_000
+
+
+def test_a_query_makes_no_other_page(tmp_path: Path) -> None:
+    """Else each would take the place of one that is kept."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, "-a", "update", "-P", "users", "--disable-fallback") as site:
+        publish_wheel(site, "asked", authorization=basic("alice", "secret"))
+        for path in ("/project/asked/", "/project/asked/1.0/", "/project/asked/diff/", "/"):
+            plain, further = site.get(path, accept=BROWSER), site.get(f"{path}?a=1&b=2", accept=BROWSER)
+            assert "-/login?next=" in plain.text
+            assert (plain.status_code, plain.text) == (further.status_code, further.text)
+
+
+def test_versions_of_any_length(site: Site) -> None:
+    """One that is far too long is not found, and is told in short."""
+    publish_wheel(site, "lengthy")
+    version = "1" + ".0" * 10_000
+    for path in (f"/project/lengthy/{version}/", f"/project/lengthy/diff/?old={version}"):
+        answer = site.get(path, accept=BROWSER)
+        assert answer.status_code == 404
+        assert len(answer.text) < 10_000

@@ -52,9 +52,9 @@ class Cookies:
     def clear_login(self, request: Request, response: Response) -> None:
         self._set(request, response, _LOGIN, "", 0)
 
-    def path_of(self, request: Request) -> str:
-        """The path and query of a request, as its client has them."""
-        query = f"?{request.url.query}" if request.url.query else ""
+    def path_of(self, request: Request, *, keeps_query: bool = True) -> str:
+        """The path of a request, and its query, as its client has them."""
+        query = f"?{request.url.query}" if keeps_query and request.url.query else ""
         within = path_within(request.scope).removeprefix(self._prefix)
         return f"{self.base_path(request)}{quote(within.removeprefix('/'))}{query}"
 

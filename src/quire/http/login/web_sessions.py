@@ -84,10 +84,11 @@ class WebSessions:
             raise InvalidRequest("You are in more groups than a session holds; have the provider send fewer.")
         self.cookies.set_session(request, response, text, self.seconds)
 
-    def login_address(self, request: Request) -> str:
+    def login_address(self, request: Request, *, keeps_query: bool = True) -> str:
         """The page for the login, which leads back to the page that a request asks for: without its query where that
-        is longer, or has other characters, than a login takes back."""
-        login, path = f"{self.cookies.base_path(request)}-/login", self.cookies.path_of(request)
+        is not wanted, is longer, or has other characters, than a login takes back."""
+        login = f"{self.cookies.base_path(request)}-/login"
+        path = self.cookies.path_of(request, keeps_query=keeps_query)
         found = next((each for each in (path, path.partition("?")[0]) if self.is_within(request, each)), None)
         return login if found is None else f"{login}?next={quote(found)}"
 

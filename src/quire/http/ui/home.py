@@ -58,7 +58,7 @@ async def home(request: Request) -> Response:
     with suppress(StoreError):
         state = context.decided_by = await worker.access.known_state()
         may_search = worker.access.rules.authorize(ANONYMOUS, Right.LIST, index.name, None, state) is ALLOWED
-    site = await site_of(request)
+    site = await site_of(request, keeps_query=False)
     may_search = may_search or site.user is not None
     key = _Home(site, files, index.read_only, mirrors, may_search)
     page = index.home_pages.known(key)

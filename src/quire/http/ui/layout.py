@@ -73,14 +73,15 @@ class Site:
         return f"{self.base}project/{quote(name)}/" + ("" if version is None else f"{quote(version, safe='!+')}/")
 
 
-async def site_of(request: Request) -> Site:
-    """The site of a request."""
+async def site_of(request: Request, *, keeps_query: bool = True) -> Site:
+    """The site of a request. `keeps_query`: whether a login leads back to this query, too; not for a page that is kept
+    and ignores its query: each would make another page of it."""
     worker = worker_of(request)
     settings = worker.settings
     index = request.path_params.get("index")
     index = None if index in {None, THE_DEFAULT} else index
     url = worker.proxies.base_url(request, settings.server_base_url)
-    user, is_admin, login = await _viewer(request, worker)
+    user, is_admin, login = await _viewer(request, worker, keeps_query=keeps_query)
     return Site(
         title=settings.web_title,
         root=root_of(request, worker),
@@ -99,7 +100,7 @@ def root_of(request: Request, worker: Worker) -> str:
     return f"{outside}{quote(mount_of(request.scope))}{worker.settings.server_base_url}/"
 
 
-async def _viewer(request: Request, worker: Worker) -> tuple[str | None, bool, str | None]:
+async def _viewer(request: Request, worker: Worker, *, keeps_query: bool) -> tuple[str | None, bool, str | None]:
     """The name of the user that reads a page, whether it administers everything, and where a reader without a login
     logs in."""
     context, access = context_of(request.scope), worker.access
@@ -111,7 +112,7 @@ async def _viewer(request: Request, worker: Worker) -> tuple[str | None, bool, s
         principal = await access.viewer(request, state)
     if principal.is_anonymous:
         sessions = access.sessions if access.offers_login(state) else None
-        return None, False, None if sessions is None else sessions.login_address(request)
+        return None, False, None if sessions is None else sessions.login_address(request, keeps_query=keeps_query)
     is_admin = access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is ALLOWED
     return principal.name, is_admin, None
 

@@ -90,7 +90,7 @@ async def project(request: Request) -> Response:
     known = _Known(await index.names(), await advisories_of(request))
     key = _Shown(
         version,
-        await site_of(request),
+        await site_of(request, keeps_query=False),
         weakref.ref(known.names),
         None if known.advisories is None else weakref.ref(known.advisories),
     )
@@ -109,7 +109,7 @@ async def compared(request: Request) -> Response:
         return moved(request, f"../../{normalized(name)}/diff/")
     view = await _existing(request, index, name)
     query = request.query_params
-    key = _Compared(query.get("old") or None, query.get("new") or None, await site_of(request))
+    key = _Compared(query.get("old") or None, query.get("new") or None, await site_of(request, keeps_query=False))
     page = view.pages.known(key)
     if page is None:
         page = await worker.renderings.get((view, key), lambda: _compared_page(worker, index, view, key))
@@ -164,10 +164,7 @@ async def _project_page(
 
 async def _compared_page(worker: Worker, index: ServedIndex, kept: ProjectView, key: _Compared) -> Page:
     view = await index.read(kept, lambda unread: unread.complete()) if kept.is_unread else kept
-    versions = await worker.for_large_page(release_versions, [each.file for each in view.files.values()])
-    new = _found(versions, key.new) or (await worker.for_large_page(selected, view, None)).version
-    older = [each for each in versions if new is not None and version_sort_key(each) < version_sort_key(new)]
-    old = _found(versions, key.old) or (older[-1] if older else None)
+    versions, old, new = await worker.for_large_page(_chosen, view, key.old, key.new)
     found, is_final = None, True
     if old is not None and new is not None:
         sides = []
@@ -175,7 +172,8 @@ async def _compared_page(worker: Worker, index: ServedIndex, kept: ProjectView, 
             release = await worker.for_large_page(selected, view, version)
             metadata, is_known = await _metadata(worker, index, release.describing)
             is_final = is_final and is_known
-            sides.append(Side(version, metadata, files_of(view, version)[0]))
+            files, _ = await worker.for_large_page(files_of, view, version)
+            sides.append(Side(version, metadata, files))
         found = await worker.for_large_page(difference, *sides)
     page = await worker.for_large_page(
         render,
@@ -190,6 +188,15 @@ async def _compared_page(worker: Worker, index: ServedIndex, kept: ProjectView, 
     if is_final:
         kept.pages.put(key, page, MAX_READMES)
     return page
+
+
+def _chosen(view: ProjectView, old: str | None, new: str | None) -> tuple[list[str], str | None, str | None]:
+    """All releases of a project, and the two to compare: by default the newest and the one before it. Blocks. Raises
+    NotFound."""
+    versions = release_versions([each.file for each in view.files.values()])
+    newer = _found(versions, new) or selected(view, None).version
+    before = [each for each in versions if newer is not None and version_sort_key(each) < version_sort_key(newer)]
+    return versions, _found(versions, old) or (before[-1] if before else None), newer
 
 
 def _found(versions: list[str], wanted: str | None) -> str | None:
