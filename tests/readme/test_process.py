@@ -5,9 +5,12 @@ Replaced here: the path of Python, since no setting makes the start of a process
 
 from __future__ import annotations
 
+import gc
 import re
+import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -281,3 +284,17 @@ def test_settings_files_of_docutils_do_not_count(
     readme = process.render(f"a\n\n.. include:: {folder}/secret.txt\n", RST)
     process.close()
     assert "a secret" not in (readme.html or readme.text)
+
+
+def test_the_process_ends_with_its_owner() -> None:
+    """Also where it is never closed, as in a worker that is only thrown away."""
+
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
+
+    before, owner = children(), ReadmeProcess()
+    assert owner.render("# hi", "text/markdown").html
+    assert len(children() - before) == 1
+    del owner
+    gc.collect()
+    assert children() <= before

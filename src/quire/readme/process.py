@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,8 @@ class ReadmeProcess:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._ending: weakref.finalize[[subprocess.Popen[bytes], socket.socket], ReadmeProcess] | None = None
+        """Ends the process also where `close` was never called."""
 
     def render(self, description: str, content_type: str | None) -> Readme:
         """A description of core metadata, in the language of its content type. Blocks for as long as it takes."""
@@ -98,9 +101,8 @@ class ReadmeProcess:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.settimeout(WAIT_SECONDS)
-        self._channel = ours
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - Python itself
+        try:
+            child = subprocess.Popen(  # noqa: S603 - Python itself
                 [sys.executable, "-P", "-m", "quire.readme.renderer", str(self._seconds)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -109,16 +111,27 @@ class ReadmeProcess:
                 env={**os.environ, "DOCUTILSCONFIG": os.devnull},  # its files would count for more than our settings
                 start_new_session=True,  # a terminal's interrupt is for the server, which then ends this one
             )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._child, self._channel = child, ours
+        self._ending = weakref.finalize(self, _ended, child, ours)
         return ours
 
     def _end(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child = None
+        self._channel = None
+        if self._ending is not None:
+            self._ending()
+            self._ending = None
+        self._child = None
+
+
+def _ended(child: subprocess.Popen[bytes], channel: socket.socket) -> None:
+    channel.close()
+    child.kill()
+    child.wait()
 
 
 def _sent(channel: socket.socket, message: bytes) -> socket.socket:

@@ -86,6 +86,9 @@ def test_every_link_carries_the_mount(ask: Ask, prefix: str) -> None:
         seen.add(url)
         assert url.startswith(top), url
         answer = ask(url.removeprefix(HOST))
+        if url.endswith(("/manage/", "/history/")):  # for the owners of a project
+            assert answer.status_code in {200, 401}, (url, answer.text)
+            continue
         assert answer.status_code == 200, (url, answer.text)
         if "html" in answer.headers["content-type"]:
             found = re.findall(r'href="([^"#]+)', answer.text)
