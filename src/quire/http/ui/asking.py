@@ -6,6 +6,7 @@ table), and writes the same entries into the logs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, Literal
@@ -24,6 +25,7 @@ from quire.http.app.routes import API, Endpoint, endpoints
 from quire.http.app.worker import THE_DEFAULT, authorize
 
 _BASE: Final = f"{API}v1"
+_PART: Final = re.compile(r"\{(\w+)(?::path)?\}")
 _NEVER_PASSED: Final = frozenset(
     {b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"if-none-match"}
 )
@@ -85,9 +87,7 @@ def _request(
     scope = {
         **request.scope,
         "method": endpoint.method,
-        "path": endpoint.path.format_map({name.partition(":")[0]: quote(part, safe="") for name, part in parts.items()})
-        if ":path" not in endpoint.path
-        else endpoint.path,
+        "path": _PART.sub(lambda part: quote(parts[part[1]], safe=""), endpoint.path),
         "query_string": urlencode(query).encode(),
         "path_params": dict(parts),
         "headers": headers,
