@@ -39,6 +39,8 @@ def test_no_read_misses_an_acknowledged_change(
 def test_no_page_misses_what_a_person_copied(machine: Recorded, hammering: float) -> None:
     """Files are renamed, copied over, removed and copied again on both machines: no page is older than allowed."""
     report = machine.run("dropped", timeout=int(hammering) + 100, seconds=hammering)
+    if report["violations"] == [] and report["reads"] <= 100:  # a machine with other work: it takes longer for as many
+        report = machine.run("dropped", timeout=int(hammering) * 6 + 100, seconds=hammering * 6)
     assert report["violations"] == []
     assert report["unreadable"] == 0
     assert report["changes"] > 10

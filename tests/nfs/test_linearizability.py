@@ -36,7 +36,7 @@ def test_every_answer_is_explained_across_power_cuts(pair: RecordedPair, hammeri
 
     The clients wait and go on. All acknowledged changes are there, nothing else shows, and nothing had to be repaired.
     """
-    seconds = max(hammering * _TIMES, 60)
+    seconds = max(hammering * _TIMES, 90)
     with pair.power_cuts(after=(seconds * 0.15, seconds * 0.6)) as (begun, lost):
         report = pair.run("torture", timeout=int(seconds) + _MORE, seconds=seconds, mark=begun)
     assert lost == [True, True], "what was never synchronised is still there: that was no power cut"
