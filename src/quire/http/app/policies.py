@@ -21,8 +21,6 @@ def _page(policy: str) -> dict[str, str]:
 
 LIST: Final = _page("default-src 'none'; form-action 'none'; ")
 """For pages that are lists of links."""
-FORM: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; ")
-"""For pages with a form of ours."""
 WEB: Final = _page(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,12 +10,11 @@ from starlette.responses import Response
 
 from quire.domain.errors import InvalidRequest, QuireError
 from quire.http.api.v1_access import changing_access
-from quire.http.app.problems import status_of
 from quire.http.app.worker import THE_DEFAULT, worker_of
 from quire.http.ui.asking import ask, sentence_of
-from quire.http.ui.forms import Form, first, page_with_forms, received_form
+from quire.http.ui.changes import Action, Done, made, needed
+from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import Site, page_response_of, site_of
-from quire.http.ui.manage import Done, needed
 
 RIGHTS: Final = ("read", "upload", "manage", "admin")
 _LOG_QUERY: Final = ("cursor", "user", "action", "since")
@@ -112,18 +110,7 @@ async def access(request: Request) -> Response:
 async def change_access(request: Request) -> Response:
     """POST /-/admin/access/: one change of rights, and the page with its result."""
     changing_access(request)  # a read-only server refuses it whatever it is
-    form = await received_form(request)
-    action = _ACTIONS.get(first(form, "do") or "")
-    if action is None:
-        raise InvalidRequest("The form names no change of rights; open its page again.")
-    status = 200
-    try:
-        done = Done(await action(request, form))
-    except QuireError as error:
-        done, status = Done(sentence_of(request, error), is_error=True), status_of(error, request)
-        if status == 401:
-            raise
-    return await _access_page(request, done, status)
+    return await _access_page(request, *await made(request, _ACTIONS, "of rights"))
 
 
 async def _access_page(request: Request, done: Done | None, status: int = 200) -> Response:
@@ -183,7 +170,7 @@ async def _set_group(request: Request, form: Form) -> str:
     return f"The group {name} has {len(users)} user{'s' * (len(users) != 1)} now."
 
 
-_ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
+_ACTIONS: Final[dict[str, Action]] = {
     "grant": _grant,
     "revoke-grant": _revoke_grant,
     "revoke-token": _revoke_token,

@@ -19,9 +19,9 @@ from quire.domain.errors import StoreError
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
-from quire.http.simple.pages import page_response
+from quire.http.simple.pages import PageHeaders, page_response
 from quire.http.ui.layout import HTML, Site, render, site_of, web_response
-from quire.http.ui.usage import Usage, usage
+from quire.http.ui.usage import usage
 from quire.render.simple import Page, make_page
 from quire.render.snippets import SNIPPETS, Facts
 
@@ -67,10 +67,7 @@ async def home(request: Request) -> Response:
         index.home_pages.put(key, page, MAX_HOME_PAGES)
     if worker.settings.welcome is None:
         return await web_response(request, page)
-    response = await page_response(request, page)
-    if response.status_code == 200:
-        response.headers.update(policies.WELCOME)
-    return response
+    return await page_response(request, page, more=PageHeaders({}, policies.WELCOME))
 
 
 def _home_page(settings: Settings, home: _Home, name: str) -> Page:
@@ -100,25 +97,15 @@ def _home_page(settings: Settings, home: _Home, name: str) -> Page:
         is_mirroring=home.is_mirroring,
         may_search=home.may_search,
         usage=shown,
-        install=_install_tabs(shown, facts),
-        publish=_publish_tabs(shown, facts),
+        install=_tabs(shown.install, _TO_INSTALL, facts),
+        publish=_tabs(shown.publish, _TO_PUBLISH, facts),
     )
 
 
-def _install_tabs(shown: Usage, facts: Facts) -> Tabs:
-    if not shown.install:
-        return []
-    return _tabs(shown.install, _TO_INSTALL, facts)
-
-
-def _publish_tabs(shown: Usage, facts: Facts) -> Tabs:
-    if not shown.publish:
-        return []
-    return _tabs(shown.publish, _TO_PUBLISH, facts)
-
-
 def _tabs(lines: tuple[tuple[str, str], ...], snippets: tuple[tuple[str, str], ...], facts: Facts) -> Tabs:
-    """The lines by their program, uv first; a line without one is of the program before it."""
+    """The lines by their program, uv first; a line without one is of the program before it. None without a line."""
+    if not lines:
+        return []
     found: dict[str, list[str]] = {}
     program = ""
     for named, line in lines:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +13,9 @@ from quire.access.authorization import Right
 from quire.domain.errors import InvalidRequest, NotFound, QuireError
 from quire.domain.names import normalize_name
 from quire.http.api.managing import managed
-from quire.http.app.problems import status_of
-from quire.http.ui.asking import ask, ask_if_allowed, sentence_of
-from quire.http.ui.forms import Form, first, page_with_forms, received_form
+from quire.http.ui.asking import ask, ask_if_allowed
+from quire.http.ui.changes import Action, Done, made, needed
+from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import page_response_of
 
 _PROJECT: Final = "/indexes/{index}/projects/{name}"
@@ -24,13 +24,6 @@ _LOG_QUERY: Final = ("user", "action", "since")
 _MOST_SHOWN: Final = 500
 """Entries of the history: the newest ones."""
 _MOST_PAGES: Final = 40
-
-
-class Done(NamedTuple):
-    """The result of a form, for the page that follows."""
-
-    sentence: str
-    is_error: bool = False
 
 
 async def manage(request: Request) -> Response:
@@ -42,18 +35,7 @@ async def manage(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """POST /project/<name>/manage/: one change, and the page with its result."""
     await managed(request)
-    form = await received_form(request)
-    action = _ACTIONS.get(first(form, "do") or "")
-    if action is None:
-        raise InvalidRequest("The form names no change of a project; open its page again.")
-    status = 200
-    try:
-        done = Done(await action(request, form))
-    except QuireError as error:
-        done, status = Done(sentence_of(request, error), is_error=True), status_of(error, request)
-        if status == 401:
-            raise
-    return await _page(request, done, status)
+    return await _page(request, *await made(request, _ACTIONS, "of a project"))
 
 
 async def history(request: Request) -> Response:
@@ -185,7 +167,7 @@ async def _post(request: Request, action: str, body: dict[str, Any]) -> Any:
     return await ask(request, "POST", f"{_PROJECT}/{action}", given, name=_name(request))
 
 
-_ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
+_ACTIONS: Final[dict[str, Action]] = {
     "yank": _yank,
     "unyank": _unyank,
     "delete": _delete,
@@ -196,13 +178,6 @@ _ACTIONS: Final[dict[str, Callable[[Request, Form], Awaitable[str]]]] = {
     "restore": _restore,
 }
 """By the field `do` of a form."""
-
-
-def needed(form: Form, name: str) -> str:
-    value = first(form, name)
-    if value is None:
-        raise InvalidRequest(f"Fill in the field {name}.")
-    return value
 
 
 def _name(request: Request) -> str:
