@@ -261,6 +261,10 @@ class ServedIndex:
         """A project without what indexes behind this one have of it: all that a change of this index concerns."""
         return view.of(lambda source: source in self.own_sources or source.needs_awaiting)
 
+    def owners(self, view: ProjectView) -> tuple[str, ...]:
+        """The subjects that own a project by the record of this index; none of one that it has not published."""
+        return next((part.owners for source, part in view.parts if source in self.own_sources and part.owners), ())
+
     async def own_names(self) -> tuple[str, ...]:
         """The names of the projects of this index itself: those of indexes behind it are for their readers."""
         view = await self.names()

@@ -150,6 +150,62 @@ def test_rights(tmp_path: Path) -> None:
             assert site.get(path, accept=BROWSER, authorization=bob).status_code == 403
 
 
+def test_tabs_are_for_readers_that_may_open_them(tmp_path: Path) -> None:
+    """A reader without the rights is offered neither page, and none gets the page that was made for another reader."""
+    password_file(tmp_path, alice="secret", bob="secret", carol="secret")
+    with serve(tmp_path, "-a", "list,download,update", "-P", "users") as site:
+        alice, bob, carol = basic_of("alice"), basic_of("bob"), basic_of("carol")
+        make_admin(tmp_path, "alice", alone=True)
+        api = site.client
+        for subject, rights in (("user:bob", ["read"]), ("user:carol", ["read", "upload"])):
+            body = {"subject": subject, "rights": rights, "index": "*", "projects": ["*"]}
+            granted = api.post("/-/api/v1/grants", json=body, headers={"authorization": alice})
+            assert granted.status_code == 200, granted.text
+        publish_wheel(site, "acme-tools", authorization=alice)
+        for _ in range(2):
+            for user, tabs in ((alice, ["history", "manage"]), (bob, []), (carol, [])):
+                assert tabs_of(site, "acme-tools", authorization=user) == tabs
+        owned = api.post("/-/api/v1/indexes/-", json={"new_projects": "owned"}, headers={"authorization": alice})
+        assert owned.status_code == 200, owned.text
+        publish_wheel(site, "acme-core", authorization=carol)
+        for user, tabs in ((alice, ["history", "manage"]), (bob, []), (carol, ["history", "manage"])):
+            assert tabs_of(site, "acme-core", authorization=user) == tabs
+        assert tabs_of(site, "acme-tools", authorization=carol) == [], "that is the project of another user"
+        removed = send(
+            site, "/project/acme-core/manage/", {"do": "add-owner", "subject": "user:alice"}, authorization=carol
+        )
+        assert removed.status_code == 200, removed.text
+        removed = send(
+            site, "/project/acme-core/manage/", {"do": "remove-owner", "subject": "user:carol"}, authorization=alice
+        )
+        assert removed.status_code == 200, removed.text
+        assert tabs_of(site, "acme-core", authorization=carol) == [], "the next page has the rights of this moment"
+
+
+def test_tabs_of_readers_without_a_login(tmp_path: Path) -> None:
+    """Where a login is needed there is a link to it, or, where there is no page for that, the pages themselves."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        publish_wheel(site, "acme-tools", authorization=basic_of("alice"))
+        assert tabs_of(site, "acme-tools") == []
+        assert ">Log in</a>" in site.get("/project/acme-tools/", accept=BROWSER).text
+    with serve(tmp_path, *LOGIN, "--rights", "settings") as site:
+        assert tabs_of(site, "acme-tools") == ["history", "manage"]
+    with serve(tmp_path, *LOGIN, "--read-only") as site:
+        assert tabs_of(site, "acme-tools") == []
+    with serve(tmp_path, *OPEN) as site:
+        assert tabs_of(site, "acme-tools") == ["history", "manage"]
+    with serve(tmp_path, *OPEN, "--read-only") as site:
+        assert tabs_of(site, "acme-tools") == ["history"]
+
+
+def tabs_of(site: Site, name: str, **headers: str) -> list[str]:
+    """The pages for owners that the page of a project leads to."""
+    page = site.get(f"/project/{name}/", accept=BROWSER, **headers)
+    assert page.status_code == 200, page.text
+    return re.findall(rf'href="/project/{name}/(history|manage)/"', page.text)
+
+
 def test_owners(tmp_path: Path) -> None:
     """Where projects are owned, owners and administrators add and remove them; the last one stays."""
     password_file(tmp_path, alice="secret", bob="secret")

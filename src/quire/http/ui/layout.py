@@ -7,17 +7,20 @@ remembered has its site in its key, and no reader gets a page that was made for 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
-from quire.access.authorization import ALLOWED, Right
+from quire.access.authorization import ALLOWED, AccessRules, NeedsLogin, Right
+from quire.access.decisions import AccessState
 from quire.access.grants import ANY
+from quire.access.principals import Principal
 from quire.domain.errors import StoreError
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
@@ -73,16 +76,37 @@ class Site:
         return f"{self.base}project/{quote(name)}/" + ("" if version is None else f"{quote(version, safe='!+')}/")
 
 
+class Reader(NamedTuple):
+    """The reader of a page, and the rights at its request."""
+
+    principal: Principal
+    state: AccessState
+    rules: AccessRules
+
+
+class Offered(NamedTuple):
+    """The pages of a project for its owners that are offered to a reader."""
+
+    history: bool
+    manage: bool
+
+
 async def site_of(request: Request, *, keeps_query: bool = True) -> Site:
     """The site of a request. `keeps_query`: whether a login leads back to this query, too; not for a page that is kept
     and ignores its query: each would make another page of it."""
+    return (await site_and_reader(request, keeps_query=keeps_query))[0]
+
+
+async def site_and_reader(request: Request, *, keeps_query: bool = True) -> tuple[Site, Reader | None]:
+    """The same, with the reader that the site is for; None where the store does not say which rights there are."""
     worker = worker_of(request)
     settings = worker.settings
     index = request.path_params.get("index")
     index = None if index in {None, THE_DEFAULT} else index
     url = worker.proxies.base_url(request, settings.server_base_url)
-    user, is_admin, login = await _viewer(request, worker, keeps_query=keeps_query)
-    return Site(
+    reader = await _reader(request, worker)
+    user, is_admin, login = _shown(request, worker, reader, keeps_query=keeps_query)
+    site = Site(
         title=settings.web_title,
         root=root_of(request, worker),
         index=index,
@@ -92,6 +116,20 @@ async def site_of(request: Request, *, keeps_query: bool = True) -> Site:
         login=login,
         assets=static_files.paths(settings.web_logo, settings.web_color),
     )
+    return site, reader
+
+
+def offered(site: Site, reader: Reader | None, index: str, project: str, owners: Collection[str]) -> Offered:
+    """The pages of a project that a reader may open. One without a login is offered those that need one only where no
+    page leads to it: there the browser asks for a password. `owners`: of the project, by its record."""
+
+    def is_offered(right: Right) -> bool:
+        if reader is None:
+            return False
+        decision = reader.rules.authorize(reader.principal, right, index, project, reader.state, owners=owners)
+        return decision is ALLOWED or (isinstance(decision, NeedsLogin) and site.login is None)
+
+    return Offered(history=is_offered(Right.INSPECT), manage=is_offered(Right.MANAGE))
 
 
 def root_of(request: Request, worker: Worker) -> str:
@@ -100,20 +138,27 @@ def root_of(request: Request, worker: Worker) -> str:
     return f"{outside}{quote(mount_of(request.scope))}{worker.settings.server_base_url}/"
 
 
-async def _viewer(request: Request, worker: Worker, *, keeps_query: bool) -> tuple[str | None, bool, str | None]:
-    """The name of the user that reads a page, whether it administers everything, and where a reader without a login
-    logs in."""
+async def _reader(request: Request, worker: Worker) -> Reader | None:
     context, access = context_of(request.scope), worker.access
     try:
         principal, state = context.principal, context.decided_by or await access.known_state()
     except StoreError:
-        return None, False, None  # the home page, and pages of errors, are there all the same
-    if principal.is_anonymous:
-        principal = await access.viewer(request, state)
+        return None  # the home page, and pages of errors, are there all the same
+    return Reader(await access.viewer(request, state) if principal.is_anonymous else principal, state, access.rules)
+
+
+def _shown(
+    request: Request, worker: Worker, reader: Reader | None, *, keeps_query: bool
+) -> tuple[str | None, bool, str | None]:
+    """The name of the user that reads a page, whether it administers everything, and where a reader without a login
+    logs in."""
+    if reader is None:
+        return None, False, None
+    (principal, state, rules), access = reader, worker.access
     if principal.is_anonymous:
         sessions = access.sessions if access.offers_login(state) else None
         return None, False, None if sessions is None else sessions.login_address(request, keeps_query=keeps_query)
-    is_admin = access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is ALLOWED
+    is_admin = rules.authorize(principal, Right.ADMIN, ANY, None, state) is ALLOWED
     return principal.name, is_admin, None
 
 

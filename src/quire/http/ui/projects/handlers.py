@@ -1,7 +1,8 @@
 """The pages of projects: of a project and its releases, and of the difference between two of them.
 
 A page is kept with the view of its project, which is made again when anything of the project changes. Its key has all
-else that it depends on: the release, the site, the list of names (of which the links to dependencies are), advisories.
+else that it depends on: the release, the site, the pages that its reader may open, the list of names (of which the
+links to dependencies are), advisories.
 The README is kept by itself, since it takes longest and depends on the release alone.
 """
 
@@ -28,7 +29,17 @@ from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.pages import moved, normalized
 from quire.http.ui.errors import missing_project
-from quire.http.ui.layout import HTML, Site, environment, render, site_of, web_response
+from quire.http.ui.layout import (
+    HTML,
+    Offered,
+    Site,
+    environment,
+    offered,
+    render,
+    site_and_reader,
+    site_of,
+    web_response,
+)
 from quire.http.ui.projects.difference import Side, difference
 from quire.http.ui.projects.installing import install_tabs
 from quire.http.ui.projects.page import Selected, project_page, selected
@@ -50,6 +61,7 @@ class _Shown:
 
     version: str | None
     site: Site
+    offered: Offered
     names: weakref.ref[NamesView]
     advisories: weakref.ref[KnownAdvisories] | None
 
@@ -88,9 +100,11 @@ async def project(request: Request) -> Response:
         return moved(request, f"{'../' if version is None else '../../'}{normalized(name)}/{rest}")
     view = await _existing(request, index, name)
     known = _Known(await index.names(), await advisories_of(request))
+    site, reader = await site_and_reader(request, keeps_query=False)
     key = _Shown(
         version,
-        await site_of(request, keeps_query=False),
+        site,
+        offered(site, reader, index.name, name, index.owners(view)),
         weakref.ref(known.names),
         None if known.advisories is None else weakref.ref(known.advisories),
     )
@@ -154,6 +168,7 @@ async def _project_page(
             install=install_tabs(shown, key.site, worker.settings, index.name),
             has_advisories=bool(known.advisories),
             is_mirroring=index.is_mirroring,
+            offered=key.offered,
         )
 
     page = await worker.for_large_page(rendered)
