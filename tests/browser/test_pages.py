@@ -93,7 +93,24 @@ def test_pages_of_users_and_operators(browser: Browser, tmp_path: Path, axe: str
         assert "alice" in shown.page.inner_text("header")
         for path in ("/-/account/", *ADMIN_PAGES):
             found[path] = _faults(shown, path, axe, f"{path.strip('/-').replace('/', '-')}-{variant}")
+        found["tried policy"] = _tried_policy(shown, axe, f"admin-policy-tried-{variant}")
         assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def _tried_policy(shown: Watched, axe: str, name: str) -> list[str]:
+    """A change is tried, and put in force by the button that follows."""
+    page = shown.page
+    shown.open("/-/admin/policy/")
+    page.click("summary:has-text('Names')")
+    page.fill("input[name=deny]", "acme-*")
+    page.fill("textarea[name=releases]", "acme-tools")
+    page.click("button:has-text('Try it')")
+    assert "would be held back" in page.inner_text("main [role=status]")
+    shown.picture(name)
+    found = [*shown.problems, *shown.overflow(), *shown.violations(axe)]
+    page.click("button:has-text('Put this change in force')")
+    assert "counts for the next request" in page.inner_text("main [role=status]")
+    return found
 
 
 def _faults(shown: Watched, path: str, axe: str, name: str) -> list[str]:

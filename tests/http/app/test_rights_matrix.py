@@ -104,7 +104,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     ADMIN: (
         *(f"GET /-/admin/{what}" for what in ("", "access/", "log/", "policy/", "storage/")),
-        "POST /-/admin/access/",
+        *(f"POST /-/admin/{what}" for what in ("access/", "policy/")),
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),
         *(f"POST {V1}/{what}" for what in ("indexes/{defined}", "indexes/{defined}/delete")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from quire.http.ui.admin_policy import changes_in
 from tests.asking import Site, password_file, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.http.ui.test_manage import BROWSER, basic_of, make_admin, said, send
@@ -148,3 +150,83 @@ def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
         assert 'class="banner bad"' in refused.text
         assert do(site, do="revoke-grant", id="0000000000").status_code == 404
         assert do(site, do="nothing").status_code == 400
+
+
+POLICY = "/-/admin/policy/"
+
+
+def test_a_change_of_a_policy_is_tried_before_it_counts(tmp_path: Path) -> None:
+    """The page says what would be held back, and nothing is; the second form makes exactly that change, and its
+    result leads to the entry of the log."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        publish_wheel(site, "acme-tools", "1.0", authorization=ALICE)
+        make_admin(tmp_path, "alice")
+        fields = {"deny": "acme-*", "reason": "so <it> is", "releases": "acme-tools unknown==1.0"}
+        tried = send(site, POLICY, {"do": "try", **fields}, authorization=ALICE)
+        assert tried.status_code == 200, tried.text
+        assert said(tried) == "Of 1 files that were looked at, 1 would be held back and 0 set free."
+        assert wheel_name("acme-tools", "1.0") in tried.text
+        assert "unknown==1.0" in tried.text
+        assert "<it>" not in tried.text
+        assert site.get("/simple/acme-tools/", authorization=ALICE).status_code == 200
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', tried.text))
+        assert {"deny", "reason", "token"} <= hidden.keys()
+        assert wheel_name("acme-tools", "1.0") in site.get("/simple/acme-tools/", authorization=ALICE).text
+        changed = send(site, POLICY, {"do": "set", "deny": "acme-*", "reason": "typo"}, authorization=ALICE)
+        assert said(changed) == "The policy of main is changed: it counts for the next request on every server."
+        link = re.search(r'role="status"><p>[^<]*</p>\s*<p><a href="([^"]+)"', changed.text)
+        assert link is not None
+        entries = site.get(html.unescape(link[1]), accept=BROWSER, authorization=ALICE).text
+        assert "policy-set" in entries
+        assert wheel_name("acme-tools", "1.0") not in site.get("/simple/acme-tools/", authorization=ALICE).text
+        freed = send(site, POLICY, {"do": "try", "not_deny": "acme-*", "releases": "acme-tools"}, authorization=ALICE)
+        assert said(freed) == "Of 1 files that were looked at, 0 would be held back and 1 set free."
+        again = send(site, POLICY, {"do": "set", "deny": "acme-*", "reason": "typo"}, authorization=ALICE)
+        assert said(again) == "The policy of main says so already."
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "expected"),
+    [
+        ({"do": "try", "releases": "acme-tools"}, 400, "Fill in a rule to change."),
+        ({"do": "set", "reason": "alone"}, 400, "Fill in a rule to change."),
+        ({"do": "try", "deny": "evil-*"}, 400, "Fill in the field releases."),
+        ({"do": "try", "deny": "evil-*", "releases": "==1"}, 400, "==1"),
+        ({"do": "set", "min_age_days": "nan"}, 400, "The minimum age is a number of days"),
+        ({"do": "set", "min_age_days": "-1"}, 400, "The minimum age is a number of days"),
+        ({"do": "set", "block": "abc"}, 400, "block"),
+        ({"do": "set", "exempt": "six==1.0", "until": "soon"}, 400, "soon"),
+        ({"do": "set", "malicious": "<b>"}, 400, "Fill in a rule to change."),
+        ({"do": "everything"}, 400, "names no change of a policy"),
+    ],
+)
+def test_a_change_of_a_policy_that_is_refused(fields: dict[str, str], status: int, expected: str, site: Site) -> None:
+    """It gets a sentence, and the form keeps what was filled in."""
+    answer = send(site, POLICY, fields, authorization=ALICE)
+    assert answer.status_code == status, answer.text
+    assert expected in html.unescape(answer.text)
+    if fields["do"] in {"try", "set"} and "deny" in fields:
+        assert 'name="deny" value="evil-*"' in answer.text
+
+
+def test_the_fields_of_a_change() -> None:
+    """Each is a field of the API's body."""
+    form = {
+        "deny": ["evil-* worse"],
+        "min_age_days": ["1.5"],
+        "min_age_except_fixes": ["no"],
+        "block_severity": ["off"],
+        "malicious": ["block"],
+        "exempt": ["six==1.17.0"],
+        "until": ["2026-12-24"],
+    }
+    assert changes_in(form) == {
+        "deny": ["evil-*", "worse"],
+        "min_age": 129_600,
+        "min_age_except_fixes": False,
+        "block_severity": None,
+        "malicious": "block",
+        "exempt": ["six==1.17.0"],
+        "until": "2026-12-24T00:00:00Z",
+    }

@@ -222,6 +222,13 @@ ADMIN: Final = Operation("A page for operators", _SHOWN, (400,))
 CHANGE_ACCESS: Final = Operation(
     "Change rights by a form of that page", {200: content("text/html")}, (400, 404, 408, 413, 415, 507), (), _FORM
 )
+CHANGE_POLICY: Final = Operation(
+    "Try a change of a policy by a form of that page, or make it",
+    {200: content("text/html")},
+    (400, 404, 408, 413, 415, 502, 507),
+    (),
+    _FORM,
+)
 STATIC: Final = Operation(
     "A style sheet, script or image of the web interface",
     {

@@ -200,6 +200,7 @@ _ADMIN: Final = (
         )
     ),
     _of_web("POST", "/-/admin/access/", "change_access", Right.ADMIN, about.CHANGE_ACCESS),
+    _of_web("POST", "/-/admin/policy/", "change_policy", Right.ADMIN, about.CHANGE_POLICY),
 )
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"

@@ -1,4 +1,4 @@
-"""The operator's pages: indexes and their sources, rights, the log, policies, storage."""
+"""The operator's pages: indexes and their sources, rights, the log, storage. (`admin_policy.py` has the policies.)"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def overview(request: Request) -> Response:
 
 async def log(request: Request) -> Response:
     """GET /-/admin/log/: the changes of all projects of an index, and of rights."""
-    index, names = await _chosen(request)
+    index, names = await chosen(request)
     query = {key: value for key in _LOG_QUERY if (value := request.query_params.get(key))}
     found = await ask(request, "GET", "/indexes/{index}/log", None, query, index=index)
     return await page_response_of(
@@ -57,7 +57,7 @@ async def log(request: Request) -> Response:
 
 async def storage(request: Request) -> Response:
     """GET /-/admin/storage/: the projects of an index with their sizes, and what retention would delete."""
-    index, names = await _chosen(request)
+    index, names = await chosen(request)
     cursor = request.query_params.get("cursor")
     query = {} if cursor is None else {"cursor": cursor}
     projects = await ask(request, "GET", "/indexes/{index}/projects", None, query, index=index)
@@ -74,31 +74,6 @@ async def storage(request: Request) -> Response:
         next=projects["next"],
         retention=retention,
         trash=trash,
-    )
-
-
-async def policy(request: Request) -> Response:
-    """GET /-/admin/policy/: the policy of an index, and with `project` its decisions about one."""
-    index, names = await _chosen(request)
-    found = await ask(request, "GET", "/indexes/{index}/policy", index=index)
-    explained = problem = None
-    project = request.query_params.get("project", "").strip()
-    if project:
-        try:
-            query = {"project": project[:200]}
-            explained = await ask(request, "GET", "/indexes/{index}/policy/explain", None, query, index=index)
-        except QuireError as error:
-            problem = sentence_of(request, error)
-    return await page_response_of(
-        request,
-        "admin_policy.html",
-        section="policy",
-        index=index,
-        indexes=names,
-        policy=found,
-        project=project,
-        explained=explained,
-        problem=problem,
     )
 
 
@@ -185,7 +160,7 @@ async def _site_of(request: Request, index: str) -> Site:
     return replace(await site_of(request), index=None if index in {default, THE_DEFAULT} else index)
 
 
-async def _chosen(request: Request) -> tuple[str, list[str]]:
+async def chosen(request: Request) -> tuple[str, list[str]]:
     """The index that a page is about (`?of=NAME`; the default one without it), and the names of all."""
     found = (await ask(request, "GET", "/indexes"))["indexes"]
     names = [each["name"] for each in found]
