@@ -25,6 +25,7 @@ from quire.http.app.periodic import PeriodicWork
 from quire.http.app.problems import HttpError, is_for_person, problem_response
 from quire.http.app.request_log import RequestLog
 from quire.http.app.routes import Endpoint, endpoints
+from quire.http.app.routing import Routes
 from quire.http.app.worker import authorize
 from quire.http.simple import redirects
 from quire.observe.log_output import drain_all
@@ -75,11 +76,11 @@ def _routes(settings: Settings) -> list[BaseRoute]:
     for endpoint in endpoints(settings.health_endpoint):
         by_path.setdefault(endpoint.path, []).append(endpoint)
     prefix = settings.server_base_url
-    routes: list[BaseRoute] = [_route(path, found) for path, found in by_path.items()]
+    routes = Routes([_route(path, found) for path, found in by_path.items()])
     if not prefix:
-        return routes
+        return [routes]
     at_root = [_route(path, found) for path, found in by_path.items() if found[0].is_at_root]
-    return [_route(prefix, by_path["/"]), Mount(prefix, routes=routes), *at_root]
+    return [_route(prefix, by_path["/"]), Mount(prefix, routes=[routes]), *at_root]
 
 
 def _route(path: str, found: list[Endpoint]) -> Route:

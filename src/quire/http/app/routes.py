@@ -7,6 +7,7 @@ and the addresses of the fast path are made of it; a test compares docs/referenc
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -321,6 +322,18 @@ _POSTS: Final = ((API, "api"), ("/-/osv/", "osv"), (UPLOAD_API, "session"), ("/p
 """The labels of POSTs by a part of the path."""
 
 
+class FirstFit:
+    """Finds the first of many paths of endpoints that a path fits, in one step."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._pattern = re.compile("|".join(f"({_pattern(each)})" for each in paths))
+
+    def of(self, path: str) -> int | None:
+        """Its number; None when no one fits."""
+        match = self._pattern.fullmatch(path)
+        return None if match is None else (match.lastindex or 1) - 1
+
+
 class RouteTable:
     """Finds the label of a request."""
 
@@ -328,19 +341,18 @@ class RouteTable:
         """`prefix`: the path under which everything is served, without a slash at its end; `health`: its endpoint."""
         self._prefix = prefix
         self._fixed: dict[tuple[str, str], str] = {}
-        patterns: list[str] = []
-        self._labels: list[str] = []
+        others: list[Endpoint] = []
         for each in endpoints(health):
             if "{" not in each.path:
                 self._fixed.setdefault((each.method, each.path), each.label)
             elif each.method == "GET":
-                patterns.append(_pattern(each.path))
-                self._labels.append(each.label)
+                others.append(each)
         self._fixed["GET", ""] = self._fixed["GET", "/"]
         self._at_root: dict[tuple[str, str], str] = {
             (each.method, each.path): each.label for each in endpoints(health) if each.is_at_root
         }
-        self._pattern = re.compile("|".join(f"({each})" for each in patterns))
+        self._fitting = FirstFit([each.path for each in others])
+        self._labels = [each.label for each in others]
 
     def of(self, method: str, path: str) -> str:
         """The label; OTHER for a path of no endpoint, and for redirects."""
@@ -354,8 +366,8 @@ class RouteTable:
             return found or self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
         label = self._fixed.get(("GET", path))
         if label is None:
-            match = self._pattern.fullmatch(path)
-            label = OTHER if match is None else self._labels[(match.lastindex or 1) - 1]
+            number = self._fitting.of(path)
+            label = OTHER if number is None else self._labels[number]
         return METADATA if label == "file" and path.endswith(".metadata") else label
 
 
