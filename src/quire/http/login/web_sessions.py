@@ -85,11 +85,14 @@ class WebSessions:
         self.cookies.set_session(request, response, text, self.seconds)
 
     def login_address(self, request: Request, *, keeps_query: bool = True) -> str:
-        """The page for the login, which leads back to the page that a request asks for: without its query where that
-        is not wanted, is longer, or has other characters, than a login takes back."""
+        """The page for the login, which leads back to the page that a request asks for, if that is another one: without
+        its query where that is not wanted, is longer, or has other characters, than a login takes back."""
         login = f"{self.cookies.base_path(request)}-/login"
         path = self.cookies.path_of(request, keeps_query=keeps_query)
-        found = next((each for each in (path, path.partition("?")[0]) if self.is_within(request, each)), None)
+        bare = path.partition("?")[0]
+        if bare == login:
+            return login
+        found = next((each for each in (path, bare) if self.is_within(request, each)), None)
         return login if found is None else f"{login}?next={quote(found)}"
 
     def is_within(self, request: Request, target: str) -> bool:
