@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from quire import cli
-from quire.commands import publisher as publisher_command
 from quire.publishing.platforms import PLATFORMS
 from quire.publishing.publishers import make_publisher
+from quire.publishing.words import SETTINGS
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire
 
@@ -107,7 +107,7 @@ def test_the_commands_of_the_how_to_page_are_right() -> None:
     assert {line.split()[2] for line in lines} == set(PLATFORMS)
     for line in lines:
         parsed = cli.make_parser(["publisher"])[0].parse_args(shlex.split(line))
-        words = {word: getattr(parsed, word) for word in publisher_command.SETTINGS if getattr(parsed, word)}
+        words = {word: getattr(parsed, word) for word in SETTINGS if getattr(parsed, word)}
         claims = dict(claim.split("=", 1) for claim in parsed.claim)
         made = make_publisher(
             parsed.platform, words, claims, issuer=parsed.issuer, index="main", projects=("x",), created="", by=None

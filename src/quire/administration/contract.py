@@ -43,7 +43,7 @@ from quire.administration.documents import (
     Yanked,
 )
 from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
-from quire.administration.promotion_documents import Promotion
+from quire.administration.promotion_documents import Promotion, PromotionBody
 from quire.administration.publisher_documents import (
     Audience,
     GrantsChecked,
@@ -88,8 +88,8 @@ class Administration(Protocol):
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange: ...
 
-    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
-        """Publish all files of a stage into the index that it is in front of, in one step, or only tell what would be
+    def promote(self, stage: str, body: PromotionBody, progress: Progress) -> Promotion:
+        """Publish the files of a stage into the index that it is in front of, in one step, or only tell what would be
         published. `progress`: of the copies, on a store."""
         ...
 

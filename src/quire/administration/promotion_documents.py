@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from quire.administration.documents import Answer, Body
+from quire.administration.documents import Answer, Body, Words
 
 
 class PromotionBody(Body, frozen=True, kw_only=True):
@@ -14,6 +14,8 @@ class PromotionBody(Body, frozen=True, kw_only=True):
 
     dry_run: bool = False
     """Publish nothing; answer what would be published, and what stands against it."""
+    projects: Words = msgspec.field(default_factory=list)
+    """Only these projects of the stage; empty for all of them."""
 
 
 class PromotedProject(Answer, frozen=True, kw_only=True):

@@ -142,8 +142,8 @@ class Remote:
     def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex:
         return self._client.post(DeletedIndex, DeleteIndexBody(with_files=with_files), "indexes", name, "delete")
 
-    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
-        return self._client.post(Promotion, PromotionBody(dry_run=dry_run), "indexes", stage, "promote")
+    def promote(self, stage: str, body: PromotionBody, progress: Progress) -> Promotion:
+        return self._client.post(Promotion, body, "indexes", stage, "promote")
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         return self._client.post(IndexChange, body, "indexes", name)

@@ -50,7 +50,7 @@ from quire.administration.documents import (
     Yanked,
 )
 from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
-from quire.administration.promotion_documents import Promotion
+from quire.administration.promotion_documents import Promotion, PromotionBody
 from quire.administration.retention_documents import RetentionPage, retention_page
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.advisories.known import AdvisoryCache
@@ -124,7 +124,7 @@ class Local(LocalAccess):
         )
         return DeletedIndex(index=name, deleted_files=deleted)
 
-    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
+    def promote(self, stage: str, body: PromotionBody, progress: Progress) -> Promotion:
         state, root = self._access.read().state, self._index.name
         target = promoting.target_of(state.document, stage, root)
         source, into = (Index(self._opened.store, name, self._origin) for name in (stage, target))
@@ -132,18 +132,18 @@ class Local(LocalAccess):
         advisories = AdvisoryCache(self._opened.store).at(state.document.advisories)
         promoted = promoting.promote(
             source,
-            promoting.projects_of(source),
+            promoting.projects_of(source, body.projects),
             promoting.Target(
                 into,
                 overwrite=state.definition(target).overwrite,
                 existing=self._drop_ins if target == root else lambda _: {},
                 check=lambda facts: check_upload(rules, facts, advisories, utc_now()),
             ),
-            dry_run=dry_run,
+            dry_run=body.dry_run,
             origin=self._origin,
             progress=progress,
         )
-        return promotion_of(stage, target, promoted, dry_run=dry_run)
+        return promotion_of(stage, target, promoted, dry_run=body.dry_run)
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         default, changes = self._opened.root, settings_of(body)

@@ -17,22 +17,8 @@ from quire.administration.contract import Administration
 from quire.administration.publisher_documents import PublisherBody, PublisherPage
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json, print_table
-from quire.domain.errors import InvalidRequest
 from quire.publishing.platforms import PLATFORMS
-
-SETTINGS = {
-    "repository": "OWNER/NAME; of GitLab with all of its groups",
-    "workflow": "its file, e.g. release.yml; of GitLab the path, e.g. .gitlab-ci.yml",
-    "environment": "only jobs in this environment",
-    "reusable_workflow": "the file of a reusable workflow that the job is in: OWNER/NAME/.github/workflows/FILE[@REF]",
-    "organization": "the slug of Buildkite, the id of CircleCI",
-    "pipeline": "the slug of Buildkite, the definition's id of CircleCI",
-    "ci_project": "the id of a project of CircleCI",
-    "context": "the id of a context of CircleCI that the job has",
-    "email": "a service account of Google",
-    "subject": "its id, where it is known",
-}
-"""The settings of all platforms."""
+from quire.publishing.words import SETTINGS, parse_claim
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -104,7 +90,7 @@ def _add(arguments: argparse.Namespace, administration: Administration) -> None:
     body = PublisherBody(
         platform=arguments.platform,
         settings={word: value for word in SETTINGS if (value := getattr(arguments, word)) is not None},
-        claims=dict(map(_claim, arguments.claim)),
+        claims=dict(map(parse_claim, arguments.claim)),
         issuer=arguments.issuer,
         index=arguments.index,
         projects=arguments.project,
@@ -128,13 +114,6 @@ def _add(arguments: argparse.Namespace, administration: Administration) -> None:
     )
     if publisher.pending:
         print(f"{', '.join(publisher.pending)}: not there yet; the first upload makes the project.")
-
-
-def _claim(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise InvalidRequest(f"{text[:100]!r} is no claim; write it as NAME=VALUE.")
-    return name, value
 
 
 def _audience(arguments: argparse.Namespace, administration: Administration) -> None:

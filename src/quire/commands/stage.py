@@ -16,6 +16,7 @@ import msgspec
 
 from quire.administration.contract import Administration
 from quire.administration.documents import IndexEntry, NewIndexBody
+from quire.administration.promotion_documents import PromotionBody
 from quire.commands.administering import add_place_flags, open_administration, url_of
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.commands.progress import Meter
@@ -53,6 +54,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="publish all of a stage into the index that it is in front of, in one step",
         description="Publish all files of a stage into the index that it is in front of: no client sees a part of it. "
         "They are deleted from the stage then.",
+    )
+    promoting.add_argument(
+        "--project",
+        dest="projects",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this project of the stage; repeat it",
     )
     promoting.add_argument("--dry-run", action="store_true", help="only say what would be published")
     for each in (showing, deleting, promoting):
@@ -133,11 +142,12 @@ def _delete(arguments: argparse.Namespace, administration: Administration) -> No
 
 
 def _promote(arguments: argparse.Namespace, administration: Administration) -> int:
+    body = PromotionBody(dry_run=arguments.dry_run, projects=arguments.projects)
     if url_of(arguments) is not None:
-        done = administration.promote(arguments.name, dry_run=arguments.dry_run, progress=Progress())
+        done = administration.promote(arguments.name, body, Progress())
     else:
         with Meter("quire promote") as meter:
-            done = administration.promote(arguments.name, dry_run=arguments.dry_run, progress=meter)
+            done = administration.promote(arguments.name, body, meter)
     problems = [each for each in done.projects if each.problem is not None]
     if arguments.json:
         print_json(msgspec.to_builtins(done))

@@ -7,7 +7,7 @@ very content. A promotion that was interrupted is repeated: files that the targe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -116,8 +116,13 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
     return deleted
 
 
-def projects_of(source: Index) -> dict[str, Project]:
-    """The projects with files, by name. Raises NotFound when there is none, InvalidRequest for too many, StoreError."""
+def projects_of(source: Index, only: Collection[str] = ()) -> dict[str, Project]:
+    """The projects with files, by name. `only`: those of these names; empty for all.
+
+    Raises NotFound when there is none, InvalidName, InvalidRequest for too many, StoreError.
+    """
+    if only:
+        return dict(_with_files(source, normalize_name(name)) for name in only)
     found = {name: project for name in source.names() if (project := source.project(name)) is not None}
     found = {name: project for name, project in found.items() if project.files}
     if not found:
@@ -125,6 +130,13 @@ def projects_of(source: Index) -> dict[str, Project]:
     if len(found) > MOST_PROJECTS:
         raise InvalidRequest(f"The index {source.name} has {len(found)} projects; a promotion has {MOST_PROJECTS}.")
     return found
+
+
+def _with_files(source: Index, name: str) -> tuple[str, Project]:
+    found = source.project(name)
+    if found is None or not found.files:
+        raise NotFound(f"The index {source.name} has no files of {name} to promote.")
+    return name, found
 
 
 def promote(

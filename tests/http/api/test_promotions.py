@@ -245,6 +245,13 @@ def test_one_refusal_publishes_nothing(tmp_path: Path) -> None:
         assert "already exists" in (await promote(client, "pr-1", 409))["detail"]
         assert await listed(client, "/", "alpha") == []
         assert Index(store, "pr-1").names() == ("alpha", "beta")
+        alone = await promote(client, "pr-1", dry_run=True, projects=["Alpha"])
+        assert [each["project"] for each in alone["projects"]] == ["alpha"]
+        assert "no files of gamma" in (await promote(client, "pr-1", 404, projects=["alpha", "gamma"]))["detail"]
+        assert [each["project"] for each in (await promote(client, "pr-1", projects=["alpha"]))["projects"]] == [
+            "alpha"
+        ]
+        assert Index(store, "pr-1").names() == ("beta",)
         assert "is no stage" in (await promote(client, "main", 400))["detail"]
         await promote(client, "pr-2", 404)
 
@@ -363,6 +370,8 @@ def test_commands_on_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert json.loads(quire("stage", "list", "--json"))["stages"][0]["in_front_of"] == "main"
     assert "main" in quire("stage", "show", "pr-1")
     assert "There is no stage 'pr-3'" in quire("stage", "show", "pr-3", code=1)
+    assert "no files of beta to promote" in quire("promote", "pr-1", "--project", "beta", code=1)
+    assert "Would promote 1 file of 1 project" in quire("promote", "pr-1", "--dry-run", "--project", "Alpha")
     assert "Would promote 1 file of 1 project from pr-1 into main." in quire("promote", "pr-1", "--dry-run")
     assert "Promoted 1 file of 1 project from pr-1 into main." in quire("promote", "pr-1")
     assert "no files to promote" in quire("promote", "pr-1", code=1)

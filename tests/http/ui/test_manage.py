@@ -83,7 +83,9 @@ def test_an_owner_yanks_offers_and_deletes_a_release(tmp_path: Path) -> None:
         assert "alice" in shown
         assert "loses &lt;rows&gt;" in shown
         assert "{&#39;" not in shown, "files are listed by their names"
-        assert len(re.findall(r'data-label="When">20[0-9T:.-]+Z</td>', shown)) == shown.count('data-label="When"')
+        assert len(re.findall(r'data-label="When"><time datetime="20[0-9T:.-]+Z">', shown)) == shown.count(
+            'data-label="When"'
+        )
 
 
 def test_status_and_the_whole_project(tmp_path: Path) -> None:

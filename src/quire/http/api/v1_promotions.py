@@ -64,7 +64,7 @@ async def promote(request: Request) -> Response:
         raise NotFound(f"There is no index {name!r} any more.")
     if target.read_only:
         raise HttpError(403, "The server is read-only; nothing was promoted.")
-    projects = await worker.for_large_page(promoting.projects_of, stage.hosted)
+    projects = await worker.for_large_page(promoting.projects_of, stage.hosted, body.projects)
     refused: dict[str, str] = {}
 
     async def permitted(index: str, project: str) -> Permit | None:
@@ -87,7 +87,7 @@ async def promote(request: Request) -> Response:
 
     for project in projects:
         await permitted(stage.name, project)
-    await access.authorize(request, Right.UPDATE, name)
+    await access.authorize(request, Right.UPDATE, name, takes_sessions=context.takes_sessions)
     permissions = {}
     for project in projects:
         if (permit := await permitted(target.name, project)) is not None:

@@ -28,6 +28,7 @@ from quire.http.app.routes import mount_of
 from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
 from quire.http.simple.pages import PageHeaders, page_response
 from quire.http.ui import static_files
+from quire.http.ui.filters import in_words, to_the_minute
 from quire.render.simple import Page, make_page
 
 if TYPE_CHECKING:
@@ -138,6 +139,14 @@ def root_of(request: Request, worker: Worker) -> str:
     return f"{outside}{quote(mount_of(request.scope))}{worker.settings.server_base_url}/"
 
 
+def index_path(request: Request, index: str | None) -> str:
+    """The path of an index as its client has it, ended by a slash. `index`: None for the one of the request."""
+    worker = worker_of(request)
+    name = index or request.path_params.get("index", THE_DEFAULT)
+    root = root_of(request, worker)
+    return root if name == THE_DEFAULT or index == worker.default.name else f"{root}{quote(name)}/"
+
+
 async def _reader(request: Request, worker: Worker) -> Reader | None:
     context, access = context_of(request.scope), worker.access
     try:
@@ -191,5 +200,6 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
+    made.filters |= {"minute": to_the_minute, "in_words": in_words}
     made.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # of the extension
     return made

@@ -13,10 +13,13 @@ from quire.access.authorization import Right
 from quire.domain.errors import InvalidRequest, NotFound, QuireError
 from quire.domain.names import normalize_name
 from quire.http.api.managing import managed
+from quire.http.ui import publishing
 from quire.http.ui.asking import ask, ask_if_allowed
-from quire.http.ui.changes import Action, Done, made, needed
+from quire.http.ui.changes import Action, Done, made, needed, typed
+from quire.http.ui.entries import entry_of_index, entry_of_project
 from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import page_response_of
+from quire.publishing.platforms import PLATFORMS
 
 _PROJECT: Final = "/indexes/{index}/projects/{name}"
 STATUSES: Final = ("active", "archived", "deprecated", "quarantined")
@@ -35,7 +38,12 @@ async def manage(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """POST /project/<name>/manage/: one change, and the page with its result."""
     await managed(request)
-    return await _page(request, *await made(request, _ACTIONS, "of a project"))
+    return await _page(request, *await made(request, _ACTIONS, "of a project", _entry))
+
+
+async def _entry(request: Request, since: str, index: str | None) -> str | None:
+    found = await entry_of_project(request, _name(request), since, index)
+    return found or await entry_of_index(request, since, index)
 
 
 async def history(request: Request) -> Response:
@@ -62,6 +70,7 @@ async def _page(request: Request, done: Done | None, status: int = 200) -> Respo
         project = None  # it has just been deleted
     owners = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/owners", name=name))
     trash = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/trash", name=name))
+    publishers = await publishing.publishers(request, name, done)
     return await page_with_forms(
         request,
         "manage.html",
@@ -71,7 +80,13 @@ async def _page(request: Request, done: Done | None, status: int = 200) -> Respo
         releases=_releases(project),
         owners=owners,
         trash=trash,
+        publishers=publishers,
+        platforms=PLATFORMS,
+        fields=[] if publishers is None else publishing.fields_of(publishers.platform),
+        claim=await publishing.claim(request, name),
+        promotion=await publishing.promotion(request, done),
         done=done,
+        typed=typed(done),
         statuses=STATUSES,
     )
 
@@ -176,6 +191,7 @@ _ACTIONS: Final[dict[str, Action]] = {
     "add-owner": _add_owner,
     "remove-owner": _remove_owner,
     "restore": _restore,
+    **publishing.ACTIONS,
 }
 """By the field `do` of a form."""
 

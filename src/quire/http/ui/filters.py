@@ -1,0 +1,33 @@
+"""The filters of templates: times, and values of the log, as people read them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from markupsafe import Markup
+
+_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})[0-9:.]*(?:Z|\+00:00))?")
+
+
+def to_the_minute(text: str | None) -> str:
+    """A time of an API's answer (RFC 3339, UTC) or a date, as an element that has all of it for programs. Another text
+    stays as it is."""
+    found = _TIME.fullmatch(text or "")
+    if found is None:
+        return text or ""
+    day, minute = found.groups()
+    shown = day if minute is None else f"{day} {minute} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(text, shown)
+
+
+def in_words(value: object) -> str:
+    """A value of an entry of the log: lists by commas, and of a file its name alone."""
+    if isinstance(value, Mapping):
+        if "filename" in value:
+            return str(value["filename"])
+        return "; ".join(f"{name} {in_words(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(in_words, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
