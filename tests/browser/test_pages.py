@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 _INSIDE: Final = f"/project/acme-tools/2.4.1/files/{WHEEL}/"
 PAGES: Final = {
     "home": ("/", 200),
+    "index": ("/index/main/", 200),
     "error": ("/nowhere/at/all", 404),
     "project": ("/project/acme-tools/", 200),
     "release-yanked": ("/project/acme-tools/2.4.0/", 200),

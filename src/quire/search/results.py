@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -86,6 +87,16 @@ class Dependents(NamedTuple):
     """Whether the catalog has read all projects."""
     is_known: bool
     """Whether there is such a project, as far as that is known without asking an upstream."""
+
+
+class Listing(NamedTuple):
+    """Some of the projects of an index, by name."""
+
+    hits: list[Hit]
+    next: str | None
+    """The cursor of the next ones; None for the end."""
+    names: int
+    """How many there are; one that several places have counts for each."""
 
 
 class _Looked(NamedTuple):
@@ -201,6 +212,24 @@ class Searching:
         rows = await self._look(scope, partial(finding.newest, self._keeper.catalog, [*scope.places], number))
         found = await self._checked(reader, scope, Query(), [(scope.owner[row.place], row) for row in rows])
         return sorted(found, key=lambda hit: hit.facts.updated, reverse=True)
+
+    async def listing(self, reader: Reader, index: str, after: str, number: int) -> Listing:
+        """The projects of an index, of those behind it, and of what is kept of upstreams, whose names come after
+        `after`. The catalog need not know them. Raises SearchUnavailable, StoreError."""
+        scope = _Scope(self._readable(reader, index), self._places)
+
+        def chosen() -> tuple[list[str], int]:
+            lists = [place.names() for place in scope.places.values()]
+            begins = [bisect_right(names, after) for names in lists]
+            following = {
+                name for names, begin in zip(lists, begins, strict=True) for name in names[begin : begin + number + 1]
+            }
+            return sorted(following)[: number + 1], sum(map(len, lists))
+
+        names, total = await self._run(chosen)
+        asked = [(index, Row("", name, None, None)) for name in names[:number]]
+        hits = await self._checked(reader, scope, Query(), asked)
+        return Listing(hits, names[number - 1] if len(names) > number else None, total)
 
     async def dependents(self, reader: Reader, index: str, name: str, after: str = "", number: int = 20) -> Dependents:
         """Projects whose newest release needs a project of an index: of this index, and of those in front of it that
@@ -326,4 +355,4 @@ def _fits(query: Query, facts: Facts, origins: Sequence[str]) -> bool:
     )
 
 
-__all__ = ["Dependents", "Hit", "Reader", "Results", "SearchUnavailable", "Searching"]
+__all__ = ["Dependents", "Hit", "Listing", "Reader", "Results", "SearchUnavailable", "Searching"]

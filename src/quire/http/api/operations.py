@@ -218,6 +218,22 @@ WEB_SEARCH: Final = Operation(
         },
     ),
 )
+WEB_INDEX: Final = below_index(
+    Operation(
+        "The page of an index, for people",
+        _SHOWN,
+        parameters=(
+            {
+                "name": "after",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string", "maxLength": 200},
+                "description": "The projects whose names come after this one",
+            },
+        ),
+    )
+)
+WEB_INDEX_SLASH: Final = below_index(Operation("To the path with its slash", {301: _MOVED}))
 ADMIN: Final = Operation("A page for operators", _SHOWN, (400,))
 CHANGE_ACCESS: Final = Operation(
     "Change rights by a form of that page", {200: content("text/html")}, (400, 404, 408, 413, 415, 507), (), _FORM

@@ -189,6 +189,10 @@ _WEB: Final = (
     _of_web("GET", "/project/{name}/{version}/", "project", Right.LIST, about.WEB_RELEASE),
     _of_web("GET", "/project/{name}/{version}", "project", Right.LIST, about.WEB_RELEASE_SLASH),
 )
+_INDEX_PAGES: Final = (
+    _of_web("GET", "/index/{index}/", "index", Right.LIST, about.WEB_INDEX),
+    _of_web("GET", "/index/{index}", "index", Right.LIST, about.WEB_INDEX_SLASH),
+)
 _ADMIN: Final = (
     *(
         _of_web("GET", f"/-/admin/{path}", handler, Right.ADMIN, about.ADMIN)
@@ -267,6 +271,7 @@ _ROOT: Final = (
         "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
     ),
     *_OF_THE_PAST,
+    *_INDEX_PAGES,
     *_ADMIN,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),

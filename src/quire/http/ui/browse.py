@@ -14,6 +14,7 @@ from quire.catalog.sources import ListedFile, file_path
 from quire.catalog.views import ProjectView
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
+from quire.http.app.problems import is_for_person
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, not_here, page_response, see_other
 from quire.http.simple.redirects import to_page
@@ -90,14 +91,18 @@ def _render(view: ProjectView, version: str | None, base: str) -> Page:
 
 
 async def to_project(request: Request) -> Response:
-    """GET /<anything>[/]: the list of an index of that name that the sender may read; else, as pypiserver does, the
-    project's page."""
+    """GET /<anything>[/]: the list of an index of that name that the sender may read, for a person the page about it;
+    else, as pypiserver does, the project's page."""
     name, has_slash = request.path_params["index"], request.url.path.endswith("/")
     worker = worker_of(request)
     if name in (await worker.access.state()).document.indexes:
         principal, state = await worker.access.identify(request)
         if worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED:
-            return see_other(request, "simple/" if has_slash else f"{quote(name)}/simple/")
+            up, below = ("../", "") if has_slash else ("", f"{quote(name)}/")
+            person = is_for_person(request)
+            response = see_other(request, f"{up}index/{quote(name)}/" if person else f"{below}simple/")
+            response.headers["Vary"] = "Accept"
+            return response
     return to_page(request, "../" if has_slash else "", quote(name))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from quire.http.app.lazily import lazily
 
 home = lazily("ui.home", "home")
+index = lazily("ui.index_page", "index_page")
 manage = lazily("ui.manage", "manage")
 change = lazily("ui.manage", "change")
 history = lazily("ui.manage", "history")

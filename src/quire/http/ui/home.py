@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,30 +14,24 @@ from starlette.responses import Response
 
 import quire
 from quire.access.authorization import ALLOWED, Right
-from quire.access.principals import ANONYMOUS
 from quire.config.settings import Settings
 from quire.domain.errors import StoreError
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import PageHeaders, page_response
-from quire.http.ui.layout import HTML, Site, render, site_of, web_response
-from quire.http.ui.usage import usage
+from quire.http.ui.layout import HTML, Reader, Site, render, site_and_reader, web_response
+from quire.http.ui.usage import tabs_of, usage
 from quire.render.simple import Page, make_page
-from quire.render.snippets import SNIPPETS, Facts
 
 if TYPE_CHECKING:
     import jinja2
 
 MAX_HOME_PAGES = 8
 """Home pages that are remembered: one for each name that clients have for the index."""
+MOST_INDEXES: Final = 100
+"""That the page links to."""
 _OLD_TAG = re.compile(r"\{\{\s*!")
-_TO_INSTALL: Final = (("poetry", "poetry"), ("pdm", "pdm"))
-_TO_PUBLISH: Final = ((".pypirc", "twine"), ("GitHub Actions", "github"), ("GitLab CI", "gitlab"))
-"""The titles of tabs with further lines, and the names of their snippets."""
-
-Tabs = list[tuple[str, list[str]]]
-"""The title of a tab, and its lines."""
 
 
 class _Home(NamedTuple):
@@ -47,6 +42,8 @@ class _Home(NamedTuple):
     read_only: bool
     is_mirroring: bool
     may_search: bool
+    indexes: tuple[str, ...]
+    """Those that the reader may list, the one at the root first."""
 
 
 async def home(request: Request) -> Response:
@@ -54,13 +51,12 @@ async def home(request: Request) -> Response:
     worker, index = worker_of(request), index_of(request)
     files = await index.file_count.get(worker.for_large_page)
     mirrors = worker.settings.upstream is not None or index.is_mirroring
-    context, may_search = context_of(request.scope), False
     with suppress(StoreError):
-        state = context.decided_by = await worker.access.known_state()
-        may_search = worker.access.rules.authorize(ANONYMOUS, Right.LIST, index.name, None, state) is ALLOWED
-    site = await site_of(request, keeps_query=False)
-    may_search = may_search or site.user is not None
-    key = _Home(site, files, index.read_only, mirrors, may_search)
+        context_of(request.scope).decided_by = await worker.access.known_state()
+    site, reader = await site_and_reader(request, keeps_query=False)
+    indexes = [] if reader is None else _readable(worker.default.name, reader)
+    may_search = index.name in indexes or site.user is not None
+    key = _Home(site, files, index.read_only, mirrors, may_search, tuple(indexes[:MOST_INDEXES]))
     page = index.home_pages.known(key)
     if page is None:
         page = _home_page(worker.settings, key, index.name)
@@ -68,6 +64,19 @@ async def home(request: Request) -> Response:
     if worker.settings.welcome is None:
         return await web_response(request, page)
     return await page_response(request, page, more=PageHeaders({}, policies.WELCOME))
+
+
+def _readable(default: str, reader: Reader) -> list[str]:
+    """The indexes that a reader may list, but for the stages of publishing sessions, whose names are secrets."""
+    principal, state, rules = reader
+    now = datetime.now(UTC)
+    named = sorted(
+        name
+        for name, each in state.document.indexes.items()
+        if each.session is None and not (each.expires and each.has_ended(now))
+    )
+    found = dict.fromkeys([default, *named])
+    return [name for name in found if rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED]
 
 
 def _home_page(settings: Settings, home: _Home, name: str) -> Page:
@@ -83,13 +92,6 @@ def _home_page(settings: Settings, home: _Home, name: str) -> Page:
             USAGE=shown,
         )
         return make_page(HTML, text.encode())
-    facts = Facts(
-        name=name,
-        url=site.url,
-        has_uploads=bool(shown.publish),
-        needs_login=bool({"list", "download"} & set(settings.authenticate)),
-        is_only=home.is_mirroring,
-    )
     return render(
         "home.html",
         site,
@@ -97,22 +99,9 @@ def _home_page(settings: Settings, home: _Home, name: str) -> Page:
         is_mirroring=home.is_mirroring,
         may_search=home.may_search,
         usage=shown,
-        install=_tabs(shown.install, _TO_INSTALL, facts),
-        publish=_tabs(shown.publish, _TO_PUBLISH, facts),
+        tabs=tabs_of(shown, name, site.url, settings, is_only=home.is_mirroring),
+        indexes=home.indexes,
     )
-
-
-def _tabs(lines: tuple[tuple[str, str], ...], snippets: tuple[tuple[str, str], ...], facts: Facts) -> Tabs:
-    """The lines by their program, uv first; a line without one is of the program before it. None without a line."""
-    if not lines:
-        return []
-    found: dict[str, list[str]] = {}
-    program = ""
-    for named, line in lines:
-        program = named or program
-        found.setdefault(program, []).append(line)
-    tabs = sorted(found.items(), key=lambda tab: tab[0] != "uv")
-    return [*tabs, *((title, [SNIPPETS[tool](facts).rstrip()]) for title, tool in snippets)]
 
 
 @cache

@@ -67,6 +67,11 @@ class Site:
         """The path of the index as its client has it, ended by a slash."""
         return self.root if self.index is None else f"{self.root}{quote(self.index)}/"
 
+    @property
+    def home(self) -> str:
+        """The path of the page about the index: the home page, or the one of a named index."""
+        return self.root if self.index is None else f"{self.root}index/{quote(self.index)}/"
+
     def asset(self, name: str) -> str | None:
         """The path of a static file; None where there is no such one."""
         path = dict(self.assets).get(name)

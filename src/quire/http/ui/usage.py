@@ -10,12 +10,17 @@ from __future__ import annotations
 import ipaddress
 import shlex
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from quire.config.settings import Settings
+from quire.render.snippets import SNIPPETS, Facts
 
 _ANYBODY = "-u any -p any"
 """twine and uv insist on a login also where the index wants none."""
+_TO_INSTALL: Final = (("poetry", "poetry"), ("pdm", "pdm"))
+_TO_PUBLISH: Final = ((".pypirc", "twine"), ("GitHub Actions", "github"), ("GitLab CI", "gitlab"))
+"""The titles of tabs with further lines, and the names of their snippets."""
 _NO_LOGIN = "that needs a login, and this server has no password file and takes no tokens."
 
 
@@ -32,9 +37,46 @@ class Usage:
     """A sentence for people; empty when there is nothing to say."""
 
 
+Tab = tuple[str, list[str]]
+"""The title of a tab, and its lines."""
+
+
+class Tabs(NamedTuple):
+    """The lines by their program, uv first. Empty where there are none."""
+
+    install: list[Tab]
+    publish: list[Tab]
+
+
+def tabs_of(shown: Usage, name: str, url: str, settings: Settings, *, is_only: bool) -> Tabs:
+    """The lines and the configuration of each program, for the index `name` at `url`. `is_only`: whether no other index
+    is used."""
+    facts = Facts(
+        name=name,
+        url=url,
+        has_uploads=bool(shown.publish),
+        needs_login=bool({"list", "download"} & set(settings.authenticate)),
+        is_only=is_only,
+    )
+    return Tabs(_tabs(shown.install, _TO_INSTALL, facts), _tabs(shown.publish, _TO_PUBLISH, facts))
+
+
 def usage(url: str, settings: Settings, *, read_only: bool) -> Usage:
     """`url`: the index as its reader reaches it, ended by a slash; `read_only`: whether it refuses every change."""
     return Usage(*_install(url, settings), *_publish(url, settings, read_only=read_only))
+
+
+def _tabs(lines: tuple[tuple[str, str], ...], snippets: tuple[tuple[str, str], ...], facts: Facts) -> list[Tab]:
+    """A line without a program is of the one before it."""
+    if not lines:
+        return []
+    found: dict[str, list[str]] = {}
+    program = ""
+    for named, line in lines:
+        program = named or program
+        found.setdefault(program, []).append(line)
+    tabs = sorted(found.items(), key=lambda tab: tab[0] != "uv")
+    return [*tabs, *((title, [SNIPPETS[tool](facts).rstrip()]) for title, tool in snippets)]
 
 
 def _install(url: str, settings: Settings) -> tuple[tuple[tuple[str, str], ...], str]:
