@@ -25,6 +25,8 @@ PYTEST_ARGS ?=
 # BUCKET_SAMPLE=yes: on all but the S3 server a sample only (see tests/bucket/sample.py).
 BUCKET_SERVERS ?= s3,az,gs
 BUCKET_SAMPLE ?=
+# For `make test-nfs`: the number of a day, for a sample that is another one each day (see tests/nfs/sample.py).
+NFS_SAMPLE ?=
 BUCKET_RIG = $(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(if $(BUCKET_SAMPLE),--sample)
 
 # For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
@@ -66,9 +68,9 @@ test-proofs: $(DEV) ## real installers, judges and clients that must find a diff
 test-faults: $(DEV) ## kills and fails a change at every system call, cuts the power, kills servers (minutes; root for some)
 	$(BIN)/python -m pytest tests/faults -m faults -n $(JOBS) $(PYTEST_ARGS)
 
-test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once)
+test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once; NFS_SAMPLE=)
 	$(BIN)/python -m tests.nfs.rig
-	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(if $(NFS_SAMPLE),--sample $(NFS_SAMPLE)) $(PYTEST_ARGS)
 
 test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; makes .cache/bucket once, 2 GB; BUCKET_SERVERS=, BUCKET_SAMPLE=)
 	$(BUCKET_RIG)

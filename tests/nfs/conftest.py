@@ -15,15 +15,22 @@ from typing import Any, get_args
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
-from tests.nfs import results
+from tests.nfs import results, sample
 from tests.nfs.rig import FileSystem, Machine, PairOfMachines, booted, booted_apart
 
+_LONG = "test_linearizability.py"
 _SHOWN = 160  # characters of a report that is not in the table
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how long each hammer test goes on (default: 10); the judged runs take six times as long"
     parser.addoption("--hammer", type=float, default=10.0, metavar="SECONDS", help=help_text)
+    parser.addoption("--sample", type=int, metavar="DAY", help="only the sample of this day; default: everything")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    day = config.getoption("--sample")
+    return [] if day is None else [f"the sample of day {day}; all of it: make test-nfs"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -51,8 +58,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("file_system", get_args(FileSystem))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, and let those that use the same machine follow one another."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark them, leave out what is not in the sample, and let those that use the same machine follow one another."""
+    if (day := config.getoption("--sample")) is not None:
+        sample.leave_out(config, items, day)
     ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in ours:
         item.add_marker("nfs")
@@ -60,22 +69,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=_machine_of)
 
 
-def _machine_of(item: pytest.Item) -> tuple[bool, str, str]:
+def _machine_of(item: pytest.Item) -> tuple[bool, bool, str, str]:
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return "pair" in item.fixturenames, str(parameters.get("delay", "")), str(parameters.get("file_system", ""))
+    machine = str(parameters.get("delay", "")), str(parameters.get("file_system", ""))
+    return not _is_long(item.nodeid), "pair" in item.fixturenames, *machine
+
+
+def _is_long(nodeid: str) -> bool:
+    """Of more than a minute."""
+    return f"/{_LONG}::" in nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """With several processes: all tests of a file system in one of them, so that none boots what another has booted."""
+    """With several processes: all short tests of a file system in one of them, so that none boots what another has
+    booted; the long ones before them, each where there is time, so that the processes end at about the same time."""
+    config.option.loadscopereorder = False
     return _ByFileSystem(config, log)
 
 
 class _ByFileSystem(LoadScopeScheduling):  # type: ignore[misc]  # as above
     def _split_scope(self, nodeid: str) -> str:
         _, _, parameters = nodeid.partition("[")
-        names = [name for name in get_args(FileSystem) if re.match(rf"{name}\b", parameters)]
-        return max(names, key=len, default=nodeid)
+        names = [name for name in get_args(FileSystem) if re.search(rf"\b{name}\b", parameters)]
+        return nodeid if _is_long(nodeid) else max(names, key=len, default=nodeid)
 
 
 class Machines:

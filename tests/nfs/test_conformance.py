@@ -13,6 +13,7 @@ def test_the_store_keeps_every_rule_across_two_clients(machine: Recorded) -> Non
     _check(machine)
 
 
+@pytest.mark.rotates("file_system", "options")
 @pytest.mark.parametrize("options", ["actimeo=0", "noac", "lookupcache=none"])
 @pytest.mark.parametrize("file_system", ["ext4", "ext4-seconds"])
 def test_the_store_keeps_every_rule_with_mount_options(machine: Recorded, options: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.nfs.conftest import Recorded
 
 
+@pytest.mark.rotates("file_system")
 @pytest.mark.parametrize("file_system", ["ext4", "ext4-seconds", "xfs"])
 def test_a_volume_keeps_the_promise(machine: Recorded) -> None:
     """With the usual options both machines come to that verdict, exit with 0, and leave nothing behind."""

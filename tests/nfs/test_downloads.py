@@ -7,6 +7,7 @@ import pytest
 from tests.nfs.conftest import Recorded
 
 
+@pytest.mark.rotates("file_system")
 @pytest.mark.parametrize("midway", [True, False], ids=["midway", "about-to-begin"])
 @pytest.mark.parametrize("file_system", ["ext4", "tmpfs"])
 def test_a_download_of_a_deleted_file_completes_or_is_a_404(machine: Recorded, midway: bool) -> None:

@@ -14,6 +14,7 @@ _MORE = 400
 """Seconds for what is not load: starting, waiting for a server that restarts, judging."""
 
 
+@pytest.mark.rotates("file_system", "delay", "restarts")
 @pytest.mark.parametrize(
     ("file_system", "delay", "restarts"),
     [("ext4", "", True), ("ext4-seconds", "", False), ("xfs", "", False), ("ext4", "500us", False)],
@@ -30,6 +31,7 @@ def test_every_answer_is_explained(machine: Recorded, hammering: float, restarts
     assert not restarts or report["restarts"] > 0
 
 
+@pytest.mark.rotates("file_system")
 @pytest.mark.parametrize("file_system", ["ext4", "xfs"])
 def test_every_answer_is_explained_across_power_cuts(pair: RecordedPair, hammering: float) -> None:
     """The machine of the NFS server loses its memory twice in mid-load and boots from its disk.
