@@ -70,7 +70,9 @@ def locked(name: str, lock_file: Path, seconds: float = DEADLINE) -> Path:
         if not made_for.exists() or made_for.read_text() != wanted:
             python = str(environment / "bin" / "python")
             _uv(seconds, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
-            _uv(seconds, "pip", "sync", "--quiet", "--require-hashes", "--python", python, str(lock_file))
+            # compiled now: clients may write no bytecode in tests, and without it each start would compile them again
+            sync = ("pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes")
+            _uv(seconds, *sync, "--python", python, str(lock_file))
             made_for.write_text(wanted)
     return environment / "bin"
 
