@@ -9,21 +9,27 @@ JSON of create and rotate: {"id": str, "token": str, "expires": str or null}. Of
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from quire.access.grants import ANY, Permission, parse_index
 from quire.access.tokens import new_identity, new_token
 from quire.administration.access_documents import RotateBody, TokenBody, TokenEntry
-from quire.commands.administering import add_place_flags, open_administration
+from quire.administration.contract import Administration
+from quire.commands.administering import add_place_flags, open_administration, url_of
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config import values
+from quire.domain.errors import ConfigurationError
 from quire.operations import granting
+
+if TYPE_CHECKING:
+    from quire.administration.own_tokens import OwnTokens
 
 _DESCRIPTION = """\
 Tokens for people's tools and for CI jobs: sent as the password of the user __token__, or as a Bearer token. A token
@@ -79,46 +85,36 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     for each in (create, listing, revoke, rotate):
         add_place_flags(each)
+    for each in (create, listing, revoke):
+        each.add_argument(
+            "--own",
+            action="store_true",
+            help="of the user that logs in to a server (--url), who need be no administrator",
+        )
     for each in (revoke, rotate):
         add_user_flag(each)
     add_passwords_flag(create)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
+    """Do it. Raises ConfigurationError, NotFound, InvalidRequest, StoreError, UpstreamError."""
     index = parse_index(arguments.index or ANY) if arguments.action == "create" else ANY
     if arguments.action == "create":
         arguments.index = None  # it is of the token
-    administration = open_administration(arguments, writes=arguments.action != "list")
+    is_own = getattr(arguments, "own", False)
+    administration = None if is_own else open_administration(arguments, writes=arguments.action != "list")
+    of = administration or _own_tokens(arguments)
     if arguments.action == "create":
         users = users_of(arguments.passwords)
-        text = new_token(new_identity())
-        body = TokenBody(
-            rights=[*_words(arguments.right), *([Permission.ADMIN] if arguments.admin else [])],
-            index=index,
-            projects=arguments.project,
-            user=arguments.holder,
-            note=arguments.note,
-            expires_in=None if arguments.expires is None else arguments.expires.total_seconds(),
-            rate=arguments.rate,
-            id=text.identity,
-            digest=text.digest,
-        )
-        token = administration.create_token(body).token
-        _show(text.text, token, as_json=arguments.json)
-        holder = [] if token.user is None else [f"user:{token.user}"]
-        warn_of_unknown(administration, holder, users, index=index)
+        token = _create(arguments, of, index)
+        if administration is not None:
+            holder = [] if token.user is None else [f"user:{token.user}"]
+            warn_of_unknown(administration, holder, users, index=index)
     elif arguments.action == "rotate":
-        text = new_token(arguments.id)
-        body_of_rotation = RotateBody(grace=arguments.grace.total_seconds(), digest=text.digest)
-        rotated = administration.rotate_token(arguments.id, body_of_rotation)
-        _show(text.text, rotated.token, as_json=arguments.json)
-        if not arguments.json:
-            until = (datetime.now(UTC) + arguments.grace).strftime("%Y-%m-%dT%H:%M:%SZ")
-            old = f"counts until {until}" if arguments.grace else "does not count any more"
-            print(f"The old secret {old}.", file=sys.stderr)
+        assert administration is not None
+        _rotate(arguments, administration)
     elif arguments.action == "revoke":
-        administration.revoke_tokens(arguments.ids)
+        of.revoke_tokens(arguments.ids)
         if arguments.json:
             print_json({"revoked": arguments.ids})
         else:
@@ -126,8 +122,50 @@ def run(arguments: argparse.Namespace) -> int:
                 f"Revoked {count(len(arguments.ids), 'token')}: no further request is served by {_them(arguments.ids)}."
             )
     else:
-        _list(administration.tokens(), all_of_them=arguments.all, as_json=arguments.json)
+        _list(of.tokens(), all_of_them=arguments.all, as_json=arguments.json)
     return 0
+
+
+def _own_tokens(arguments: argparse.Namespace) -> OwnTokens:
+    url = url_of(arguments)
+    if url is None:
+        raise ConfigurationError("--own is for the user of a server: give its --url.")
+    names = {"admin": "--admin", "holder": "--user", "log_user": "--user", "rate": "--rate", "passwords": "--passwords"}
+    for name, flag in names.items():
+        if getattr(arguments, name, None):
+            raise ConfigurationError(f"{flag} is for administrators: leave it out with --own.")
+    from quire.administration.own_tokens import OwnTokens  # noqa: PLC0415 - an HTTP client, for this only
+
+    return OwnTokens(url, os.environ)
+
+
+def _create(arguments: argparse.Namespace, tokens: Administration | OwnTokens, index: str) -> TokenEntry:
+    text = new_token(new_identity())
+    body = TokenBody(
+        rights=[*_words(arguments.right), *([Permission.ADMIN] if arguments.admin else [])],
+        index=index,
+        projects=arguments.project,
+        user=arguments.holder,
+        note=arguments.note,
+        expires_in=None if arguments.expires is None else arguments.expires.total_seconds(),
+        rate=arguments.rate,
+        id=text.identity,
+        digest=text.digest,
+    )
+    token = tokens.create_token(body).token
+    _show(text.text, token, as_json=arguments.json)
+    return token
+
+
+def _rotate(arguments: argparse.Namespace, tokens: Administration) -> None:
+    text = new_token(arguments.id)
+    body = RotateBody(grace=arguments.grace.total_seconds(), digest=text.digest)
+    rotated = tokens.rotate_token(arguments.id, body)
+    _show(text.text, rotated.token, as_json=arguments.json)
+    if not arguments.json:
+        until = (datetime.now(UTC) + arguments.grace).strftime("%Y-%m-%dT%H:%M:%SZ")
+        old = f"counts until {until}" if arguments.grace else "does not count any more"
+        print(f"The old secret {old}.", file=sys.stderr)
 
 
 def _list(tokens: Sequence[TokenEntry], *, all_of_them: bool, as_json: bool) -> None:
