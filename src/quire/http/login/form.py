@@ -93,6 +93,7 @@ async def logout(request: Request) -> Response:
             origin = origin_of(request, session.principal.name, worker.proxies)
             await worker.in_writer(end_sessions, web.records, [account_of(session.principal)], origin)
     response = to(f"{web.cookies.base_path(request)}{ACCOUNT}")
+    response.headers["Clear-Site-Data"] = '"cache"'  # the pages that the browser has kept; over https alone
     web.cookies.clear_session(request, response)
     return response
 

@@ -54,6 +54,11 @@
   });
   addEventListener("pageshow", () => { document.querySelectorAll("form[data-once]").forEach((form) => { allow(form, true); }); });
 
+  /* A page that the browser has kept whole may be of a user that has logged out since: it is asked for again. */
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && document.querySelector("header nav a[href$='/-/account/']")) { location.reload(); }
+  });
+
   document.addEventListener("keydown", (event) => {
     const inField = event.target.closest?.("input, textarea, select, [contenteditable]");
     if (event.key !== "/" || inField || event.ctrlKey || event.metaKey || event.altKey) { return; }
