@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.advisories.taking import document, take_in, until
 from tests.asking import OPEN, Site, publish, serve
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
@@ -49,6 +50,18 @@ HOSTILE: Final = {
 WHEEL: Final = wheel_name("acme-tools", "2.4.1")
 
 
+_ADVISORY: Final = document(
+    "ACME-2026-1",
+    "acme-core",
+    ranges=until("3.2"),
+    summary="Rows of a table are read twice <b>",
+    details="A retry reads on where it began.\n\nUpdate to 3.2. " + "a" * 300,
+    aliases=["CVE-2026-0001"],
+    severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"}],
+    references=[{"type": "WEB", "url": "https://example.test/acme/1"}, {"type": "FIX", "url": "javascript:alert(1)"}],
+)
+
+
 @contextmanager
 def filled_site(folder: Path) -> Iterator[Site]:
     """Served over `folder`."""
@@ -69,6 +82,7 @@ def filled_site(folder: Path) -> Iterator[Site]:
         archived = {"status": "archived", "reason": "use acme-core"}
         answer = site.client.post(f"{base}/acme-billing/status", json=archived)
         assert answer.status_code == 200, answer.text
+        take_in(folder / "packages", _ADVISORY)
         yield site
 
 

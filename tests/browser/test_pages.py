@@ -22,6 +22,8 @@ _INSIDE: Final = f"/project/acme-tools/2.4.1/files/{WHEEL}/"
 PAGES: Final = {
     "home": ("/", 200),
     "index": ("/index/main/", 200),
+    "advisory": ("/-/advisories/ACME-2026-1/", 200),
+    "project-affected": ("/project/acme-core/", 200),
     "error": ("/nowhere/at/all", 404),
     "project": ("/project/acme-tools/", 200),
     "release-yanked": ("/project/acme-tools/2.4.0/", 200),

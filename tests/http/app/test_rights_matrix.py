@@ -69,6 +69,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"{what}{OSV}/querybatch" for what in ("POST ", "POST /{index}")),
         *(f"{what}{OSV}/vulns/{{id}}" for what in ("GET ", "GET /{index}")),
         *("GET /project/{name}/used-by/", "GET /{index}/project/{name}/used-by/"),
+        *("GET /-/advisories/{id}/", "GET /{index}/-/advisories/{id}/"),
         *("GET /index/{index}/", "GET /index/{index}"),
         *("GET /search", "GET /{index}/search", f"GET {V1}/search", f"GET {V1}/indexes/{{index}}/search"),
         *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}", f"GET {OF_PROJECT}/dependents"),

@@ -234,6 +234,12 @@ WEB_INDEX: Final = below_index(
     )
 )
 WEB_INDEX_SLASH: Final = below_index(Operation("To the path with its slash", {301: _MOVED}))
+WEB_ADVISORY: Final = Operation(
+    "An advisory, for people",
+    _SHOWN,
+    (404,),
+    (in_path("id", {"type": "string", "minLength": 1, "maxLength": 200}, "Of the advisory"),),
+)
 ADMIN: Final = Operation("A page for operators", _SHOWN, (400,))
 CHANGE_ACCESS: Final = Operation(
     "Change rights by a form of that page", {200: content("text/html")}, (400, 404, 408, 413, 415, 507), (), _FORM

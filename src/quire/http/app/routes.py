@@ -189,8 +189,9 @@ _WEB: Final = (
     _of_web("GET", "/project/{name}/{version}/", "project", Right.LIST, about.WEB_RELEASE),
     _of_web("GET", "/project/{name}/{version}", "project", Right.LIST, about.WEB_RELEASE_SLASH),
 )
-_INDEX_PAGES: Final = (
+_ABOUT: Final = (
     _of_web("GET", "/index/{index}/", "index", Right.LIST, about.WEB_INDEX),
+    _of_web("GET", "/-/advisories/{id}/", "advisory", Right.LIST, about.WEB_ADVISORY),
     _of_web("GET", "/index/{index}", "index", Right.LIST, about.WEB_INDEX_SLASH),
 )
 _ADMIN: Final = (
@@ -271,7 +272,7 @@ _ROOT: Final = (
         "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
     ),
     *_OF_THE_PAST,
-    *_INDEX_PAGES,
+    *_ABOUT,
     *_ADMIN,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
@@ -287,6 +288,7 @@ _OF_AN_INDEX: Final = frozenset(
         *("GET /namespaces", "GET /namespace/{name}", f"GET {_INSIDE}", "GET /search"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
+        "GET /-/advisories/{id}/",
         *(f"{each.method} {each.path}" for each in (*_OF_THE_PAST, *_SESSIONS, *_WEB)),
     }
 )

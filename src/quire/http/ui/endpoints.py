@@ -6,6 +6,7 @@ from quire.http.app.lazily import lazily
 
 home = lazily("ui.home", "home")
 index = lazily("ui.index_page", "index_page")
+advisory = lazily("ui.advisory", "advisory")
 manage = lazily("ui.manage", "manage")
 change = lazily("ui.manage", "change")
 history = lazily("ui.manage", "history")
