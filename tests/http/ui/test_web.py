@@ -50,6 +50,23 @@ def test_static_files_are_kept_by_browsers_and_run_nothing(tmp_path: Path) -> No
         assert "--accent: #aa0044" in site.get(next(path for path in paths if path.endswith("site.css"))).text
 
 
+def test_static_files_are_sent_compressed(tmp_path: Path) -> None:
+    """To browsers that take it, in the best coding of theirs; the others get them as they are."""
+    with serve(tmp_path, *OPEN) as site:
+        page = site.get("/", accept=BROWSER).text
+        paths = _STATIC.findall(page)
+        assert len(paths) > 1
+        for path in paths:
+            plain = site.get(path, accept_encoding="identity")
+            assert "content-encoding" not in plain.headers
+            for accepted, coding in (("gzip, deflate, br, zstd", "zstd"), ("gzip", "gzip")):
+                answer = site.get(path, accept_encoding=accepted)
+                assert answer.headers["content-encoding"] == coding
+                assert answer.headers["vary"] == "Accept-Encoding"
+                assert int(answer.headers["content-length"]) < len(plain.content) / 2
+                assert answer.content == plain.content
+
+
 def test_no_page_has_a_script_or_a_style_of_its_own(tmp_path: Path) -> None:
     """The policy forbids them, so a page that had one would be broken."""
     with serve(tmp_path, *OPEN) as site:

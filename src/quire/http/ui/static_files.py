@@ -21,6 +21,8 @@ from quire.config.settings import Settings
 from quire.domain.errors import NotFound
 from quire.http.app import policies
 from quire.http.app.worker import worker_of
+from quire.http.simple.pages import PageHeaders, page_response
+from quire.render.simple import Page, make_page
 
 FOLDER: Final = "-/static/"
 """Where they are below the root of the server."""
@@ -33,7 +35,9 @@ _MEDIA_TYPES: Final = {
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
 }
-_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_HEADERS: Final = PageHeaders(
+    {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}, policies.STATIC
+)
 _BUILT_IN: Final = ("style.css", "quire.js", "htmx.min.js")
 
 
@@ -43,8 +47,7 @@ class StaticFile:
 
     path: str
     """Below the root of the server."""
-    body: bytes
-    media_type: str
+    page: Page
 
 
 StaticFiles = dict[str, StaticFile]
@@ -79,13 +82,12 @@ async def static(request: Request) -> Response:
     found = next((each for each in of_settings(worker_of(request).settings).values() if each.path == wanted), None)
     if found is None:
         raise NotFound("There is no such file of the web interface; load the page again.")
-    headers = {"Cache-Control": _FOR_EVER, "Content-Type": found.media_type, **policies.STATIC}
-    return Response(found.body, headers=headers)
+    return await page_response(request, found.page, more=_HEADERS)
 
 
 def _static_file(name: str, body: bytes) -> StaticFile:
     digest = hashlib.sha256(body).hexdigest()[:16]
-    return StaticFile(f"{FOLDER}{digest}/{name}", body, _MEDIA_TYPES[Path(name).suffix])
+    return StaticFile(f"{FOLDER}{digest}/{name}", make_page(_MEDIA_TYPES[Path(name).suffix], body))
 
 
 def _built_in(name: str) -> bytes:
