@@ -43,6 +43,7 @@ COMMANDS = {
     **dict.fromkeys(("stage", "promote"), "stage"),
     **dict.fromkeys(("merge", "unmerge"), "merge"),
     "mirror": "mirror",
+    "server": "server",
     "osv": "osv",
     "import": "import_",
     "check": "check",

@@ -13,8 +13,9 @@ from tests.asking import OPEN, Site, password_file, serve
 from tests.browser.conftest import VARIANTS, new_context
 from tests.browser.content import WHEEL
 from tests.browser.watching import Watched, watched
-from tests.http.ui.test_admin import LOGIN, begun
+from tests.http.ui.test_admin import LOGIN, OF_THE_SERVER, begun
 from tests.http.ui.test_admin import PAGES as ADMIN_PAGES
+from tests.upstreams import serving_index
 
 pytestmark = pytest.mark.browser
 
@@ -84,7 +85,8 @@ def test_pages_of_users_and_operators(browser: Browser, tmp_path: Path, axe: str
     """The login is a form in the browser, and the pages behind it are as usable as those for all."""
     password_file(tmp_path, alice="secret", bob="secret")
     with (
-        serve(tmp_path, *LOGIN) as site,
+        serving_index() as upstream,
+        serve(tmp_path, *LOGIN, "--upstream", upstream.url, "--workers", 2, NO_PROXY="*") as site,
         new_context(browser, VARIANTS[variant]) as context,
         watched(context, site.base.rstrip("/")) as shown,
     ):
@@ -94,7 +96,7 @@ def test_pages_of_users_and_operators(browser: Browser, tmp_path: Path, axe: str
         shown.page.fill("input[name=password]", "secret")
         shown.page.click("main form button")
         assert "alice" in shown.page.inner_text("header")
-        for path in ("/-/account/", *ADMIN_PAGES):
+        for path in ("/-/account/", *ADMIN_PAGES, *OF_THE_SERVER):
             found[path] = _faults(shown, path, axe, f"{path.strip('/-').replace('/', '-')}-{variant}")
         found["tried policy"] = _tried_policy(shown, axe, f"admin-policy-tried-{variant}")
         assert {path: faults for path, faults in found.items() if faults} == {}

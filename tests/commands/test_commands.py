@@ -525,8 +525,8 @@ def test_a_path_in_a_store_is_recognised(line: str, place: str, quire: Quire, tm
 
 
 def test_every_command_is_tried_with_a_path_in_a_store() -> None:
-    """No command is left out above; `run` and `serve` are tried in test_cli_run, and three work on no store."""
-    no_store = {"run", "serve", "completion", "passwd", "config-snippet"}
+    """No command is left out above; `run` and `serve` are tried in test_cli_run, and four work on no store."""
+    no_store = {"run", "serve", "completion", "passwd", "config-snippet", "server"}
     assert {line.split()[0] for line in COMMAND_LINES} == set(cli.COMMANDS) - no_store
 
 

@@ -76,6 +76,7 @@ from quire.administration.publisher_documents import (
     SessionsEnded,
 )
 from quire.administration.retention_documents import RetentionPage
+from quire.administration.server_documents import ServerStatus, UpstreamStatusList
 from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
 from quire.administration.webhook_documents import (
     NewWebhook,
@@ -334,6 +335,14 @@ class Remote:
 
     def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
         return self._client.post(SessionsEnded, SessionsBody(users=list(users), all=not users), "sessions", "end")
+
+    def server(self) -> ServerStatus:
+        """The workers of the container that answers."""
+        return self._client.get(ServerStatus, "server")
+
+    def upstreams(self) -> UpstreamStatusList:
+        """The upstreams, as these workers see them."""
+        return self._client.get(UpstreamStatusList, "upstreams")
 
     def webhooks(self) -> list[WebhookEntry]:
         return self._client.get(WebhookList, "webhooks").webhooks

@@ -121,8 +121,9 @@ class Mirrors:
     def _open(self, upstream: UpstreamDefinition) -> MirroredProjects:
         store, threads = self._store, self._threads
         url = self._named.get(upstream.url, upstream.url)
-        server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach, tally=self._tally)
         name = mirror_name(upstream.url)
+        tally = self._tally.of(name)
+        server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach, tally=tally)
         fresh, stale = timedelta(seconds=upstream.max_age), timedelta(seconds=upstream.max_stale)
         ages = (
             Ages(timedelta(), timedelta(), stale, ASK_SECONDS)
@@ -141,7 +142,7 @@ class Mirrors:
             makers=threads.large_pages if store.validates_inline else threads.readers,
             asks=not server.offline,
             durable=self._confirms,
-            tally=self._tally,
+            tally=tally,
         )
         files = MirroredFiles(
             store,

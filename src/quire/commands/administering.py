@@ -6,12 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quire.administration.contract import Administration
 from quire.commands.common import add_store_flags, open_store, plain
 from quire.commands.local import Local
 from quire.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from quire.administration.remote import Remote
 
 URL_VARIABLE = "QUIRE_URL"
 OWN: Final = "This is what {index} itself has; its clients may be offered more of {behind}, behind it."
@@ -21,12 +24,19 @@ OFFERED: Final = "This is what clients of {index} are offered; it may be of {beh
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of a command that works on a store and on a server alike."""
     add_store_flags(parser)
-    parser.add_argument(
-        "--url",
-        metavar="URL",
-        default=argparse.SUPPRESS,  # it may stand before the command, too
-        help="the base URL of a server, to work over its API in place of on the store (default: QUIRE_URL)",
-    )
+    _add_url(parser, "the base URL of a server, to work over its API in place of on the store (default: QUIRE_URL)")
+
+
+def add_url_flag(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that works on a server alone."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.set_defaults(directory=None, index=None)
+    _add_url(parser, "the base URL of the server (default: QUIRE_URL)")
+
+
+def _add_url(parser: argparse.ArgumentParser, words: str) -> None:
+    # it may stand before the command, too
+    parser.add_argument("--url", metavar="URL", default=argparse.SUPPRESS, help=words)
     parser.set_defaults(takes_url=True)
 
 
@@ -54,6 +64,16 @@ def open_administration(
         raise ConfigurationError(f"--{named} is for a store; a server has its own settings.")
     if getattr(arguments, "log_user", None) is not None:
         raise ConfigurationError("--user is for the log of a store; a server logs the user that logs in.")
+    from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only
+
+    return Remote(url, arguments.index, os.environ)
+
+
+def open_remote(arguments: argparse.Namespace) -> Remote | None:
+    """The server that the flags and the environment name; None where they name a store. Raises ConfigurationError."""
+    url = url_of(arguments)
+    if url is None:
+        return None
     from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only
 
     return Remote(url, arguments.index, os.environ)

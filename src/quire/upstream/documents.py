@@ -127,7 +127,7 @@ class MirroredDocuments:
             pass
         else:
             self._space.used(key)
-            self._space.tally.files[wanted.kind, "kept"] += 1
+            self._server.tally.files[wanted.kind, "kept"] += 1
             return kept
         if self._server.offline:
             raise NotFound(f"The {wanted.what} is not here, and this server asks no other index (--upstream-offline).")
@@ -138,7 +138,7 @@ class MirroredDocuments:
         except TimeoutError:
             raise UpstreamBusy(f"The {wanted.what} does not arrive; repeat later.") from None
         check(body)
-        self._space.tally.files[wanted.kind, "fetched"] += 1
+        self._server.tally.files[wanted.kind, "fetched"] += 1
         if self._writable:
             await loop.run_in_executor(self._writers(), partial(self._keep, key, body, wanted.digest))
             self._space.used(key)

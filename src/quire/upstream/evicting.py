@@ -15,7 +15,7 @@ say which index a name belongs to, and they are needed while the other index can
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -37,6 +37,13 @@ KEPT_KEY: Final = f"{FOLDER}/kept"
 _MOST_PAGES: Final = 100
 
 
+class UpstreamCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of one upstream in such a count."""
+
+    files: int
+    bytes: int
+
+
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """The count of the last run: a record that all workers read, so that each does not count by itself."""
 
@@ -46,6 +53,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     bound: int | None = None
     """Bytes, of the servers; None without one."""
+    upstreams: dict[str, UpstreamCount] | None = None
+    """By name; None in a count of an earlier version."""
 
 
 @dataclass(slots=True)
@@ -80,8 +89,8 @@ def evict(
     `is_of_servers`: whether servers keep to this bound, too; else the record keeps the one that it has. Blocks, for
     as long as a walk through all of it takes. Raises StoreError.
     """
-    kept = Kept()
-    for each in kept_files(store.blobs).values():
+    kept, of_upstreams = Kept(), kept_files(store.blobs)
+    for each in of_upstreams.values():
         kept.add(each)
     done = Evicted(bound, kept=kept)
     ordered = in_order(kept.blobs, read_uses(store.records, now), now) if kept.blobs else []
@@ -92,8 +101,17 @@ def evict(
     if not dry_run and store.writable:
         if not is_of_servers:
             bound = None if (last := counted(store)) is None else last.bound
-        _record(store, Counted(at=now, files=kept.files - len(gone), bytes=done.left, bound=bound))
+        upstreams = {name: _left(each, gone) for name, each in of_upstreams.items()}
+        _record(
+            store,
+            Counted(at=now, files=kept.files - len(gone), bytes=done.left, bound=bound, upstreams=upstreams),
+        )
     return done
+
+
+def _left(kept: Kept, gone: Collection[str]) -> UpstreamCount:
+    removed = [blob.size for blob in kept.blobs if blob.key in gone]
+    return UpstreamCount(files=kept.files - len(removed), bytes=kept.bytes + kept.page_bytes - sum(removed))
 
 
 def in_order(blobs: Iterable[StoredBlob], uses: Uses, now: datetime) -> list[tuple[float, StoredBlob]]:

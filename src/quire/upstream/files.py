@@ -124,11 +124,11 @@ class MirroredFiles:
 
     def count(self, kind: str, result: str, number: int = 1) -> None:
         """Count a request."""
-        self._space.tally.files[kind, result] += number
+        self._server.tally.files[kind, result] += number
 
     def sent(self, size: int) -> None:
         """So many bytes are being given to a client."""
-        self._space.tally.sent += size
+        self._server.tally.sent += size
 
     def is_arriving(self, project: str, file: UpstreamFile) -> bool:
         """Whether this worker fetches a file at this moment."""

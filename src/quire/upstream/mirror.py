@@ -25,7 +25,7 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 
 from quire.domain.errors import Conflict, DamagedRecord, InvalidName, StoreError, UpstreamBusy, UpstreamError
-from quire.observe.metrics.tally import MirrorTally
+from quire.observe.metrics.tally import UpstreamTally
 from quire.store.contracts import Names, Record, Store
 from quire.upstream import mirrored
 from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
@@ -65,7 +65,7 @@ class Mirror:
         makers: Callable[[], Executor] | None = None,
         asks: bool = True,
         durable: bool = False,
-        tally: MirrorTally | None = None,
+        tally: UpstreamTally | None = None,
         now: Callable[[], datetime] = mirrored.now_utc,
     ) -> None:
         """`upstream`: names the other index in keys; `executor`: for work that blocks; `makers`: for work that also
@@ -78,7 +78,7 @@ class Mirror:
         self._pages = PageStore(store, upstream, durable=durable, now=now)
         self._ask = ask
         self._ages = ages
-        self._tally = tally or MirrorTally()
+        self._tally = tally or UpstreamTally()
         self._executor = executor
         self._makers = makers or executor
         self._now = now
@@ -310,7 +310,7 @@ class Mirror:
             self._pause(0.0)
             raise UpstreamBusy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
         if not callable(answer.page):
-            self._failures, self._again = 0, None
+            self._resume()
         return answer
 
     def _pause(self, wait: float) -> None:
@@ -319,6 +319,10 @@ class Mirror:
         self._failures += 1
         self._tally.pauses += 1
         self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
+        self._tally.paused_until = self._again.timestamp()
+
+    def _resume(self) -> None:
+        self._failures, self._again, self._tally.paused_until = 0, None, 0.0
 
     def _pause_ends(self, now: datetime) -> datetime | None:
         """When the other index may be asked again; None: now."""
@@ -352,7 +356,7 @@ class Mirror:
         except UpstreamBusy as error:
             self._pause(error.wait)
             raise
-        self._failures, self._again = 0, None
+        self._resume()
         return self._pages.keep(name, record, before, answer, now)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -31,7 +31,7 @@ from yarl import URL
 from quire import __version__
 from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
 from quire.domain.upstreams import without_login
-from quire.observe.metrics.tally import MirrorTally
+from quire.observe.metrics.tally import UpstreamTally
 from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach, basic
 
 CONNECTIONS: Final = 32
@@ -52,9 +52,9 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 class Response:
     """An answer whose body is read by the caller."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str, tally: MirrorTally) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, url: str, tally: UpstreamTally) -> None:
         self._response = response
-        self._tally = tally
+        self.tally = tally
         self.url = url
         """Where it came from, after redirects."""
         self.status = response.status
@@ -74,11 +74,11 @@ class Response:
         """The body as it was sent, in pieces as they arrive. Raises UpstreamBusy, UpstreamError."""
         content = self._response.content
         while True:
-            with _sentences(self.url, self._tally):
+            with _sentences(self.url, self.tally):
                 piece = await content.readany()
             if not piece:
                 return
-            self._tally.received += len(piece)
+            self.tally.received += len(piece)
             yield piece
 
     def check(self, status: int = 200) -> None:
@@ -155,7 +155,7 @@ class OtherServer:
         *,
         private_hosts: Collection[str] | None = (),
         reach: Reach = AS_THE_ENVIRONMENT_SAYS,
-        tally: MirrorTally | None = None,
+        tally: UpstreamTally | None = None,
     ) -> None:
         """`index_url`: of its project list, ended by a slash, perhaps with a login, which comes before that of `reach`;
         `private_hosts`: may have addresses that are not public, beside the index's own host; None: all may.
@@ -163,7 +163,7 @@ class OtherServer:
         parts = urlsplit(index_url)
         self.url = without_login(index_url)
         """Without the login."""
-        self._tally = tally or MirrorTally()
+        self.tally = tally or UpstreamTally()
         self.reached = False
         """Whether anything was ever answered."""
         self._origin = origin_of(self.url)
@@ -197,7 +197,7 @@ class OtherServer:
             for_proxy = {} if proxy is None or proxy.login is None else {"Proxy-Authorization": proxy.login}
             if not url.startswith("https:"):  # else the proxy gets them with its CONNECT
                 sent |= for_proxy
-            with _sentences(url, self._tally):
+            with _sentences(url, self.tally):
                 response = await session.get(
                     URL(url, encoded=True),
                     headers=sent,
@@ -206,10 +206,10 @@ class OtherServer:
                     proxy_headers=for_proxy,
                 )
             self.reached = True
-            self._tally.answered(response.status)
+            self.tally.answered(response.status)
             try:
                 if response.status not in {301, 302, 303, 307, 308}:
-                    yield Response(response, url, self._tally)
+                    yield Response(response, url, self.tally)
                     return
                 url = _redirected(url, response.headers.get("Location", ""))
             finally:
@@ -250,13 +250,13 @@ class OtherServer:
 
 
 @contextmanager
-def _sentences(url: str, tally: MirrorTally) -> Iterator[None]:
+def _sentences(url: str, tally: UpstreamTally) -> Iterator[None]:
     """Raises UpstreamBusy and UpstreamError instead of the errors of the library, and counts them."""
     try:
         with _as_sentences(url):
             yield
     except UpstreamError:
-        tally.requests["failed"] += 1
+        tally.failed()
         raise
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def fetch(site: Site, *names: str) -> None:
 
 
 def sample(page: str, series: str) -> float:
-    """The value of a series on a page of metrics; infinite for none."""
-    found = (line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} "))
+    """The value of a series on a page of metrics, whatever its upstream; infinite for none."""
+    lines = (re.sub(r',?upstream="[^"]*"', "", line).replace("{}", "") for line in page.splitlines())
+    found = (line.rpartition(" ")[2] for line in lines if line.startswith(f"{series} "))
     return float(next(found, math.inf))
 
 

@@ -70,6 +70,7 @@ def _api_schemas() -> Json:
         publisher_documents,
         retention_documents,
         search_documents,
+        server_documents,
         trash_documents,
         webhook_documents,
     )
@@ -83,6 +84,7 @@ def _api_schemas() -> Json:
         *retention_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,
         *search_documents.SCHEMAS,
+        *server_documents.SCHEMAS,
         *trash_documents.SCHEMAS,
         *access_documents.SCHEMAS,
         *webhook_documents.SCHEMAS,

@@ -9,6 +9,8 @@ def _of(module: str, function: str) -> Handler:
     return lazily(f"api.{module}", function)
 
 
+server = _of("v1_server", "server")
+upstreams = _of("v1_server", "upstreams")
 whoami = _of("v1_access", "whoami")
 indexes = _of("v1_indexes", "indexes")
 create_index = _of("v1_indexes", "create_index")

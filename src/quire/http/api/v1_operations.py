@@ -107,6 +107,12 @@ APPLY_CONFIGURATION: Final = Operation(
     (),
     _body("ConfigurationBody"),
 )
+SERVER: Final = Operation("The workers of the container that answers", _answer("ServerStatus"), (503,))
+UPSTREAMS: Final = Operation(
+    "The upstreams with their health and hit rate, by the counts of the workers of the container that answers",
+    _answer("UpstreamStatusList"),
+    (503,),
+)
 RETENTION: Final = Operation(
     "A page of what the next run of quire gc would delete by rules of retention",
     _answer("RetentionPage"),

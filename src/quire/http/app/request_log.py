@@ -283,7 +283,7 @@ class RequestLog:
     def __init__(self, app: ASGIApp, settings: Settings, tally: Tally | None = None) -> None:
         self._app = app
         self._settings = settings
-        self._tally = tally
+        self._tally = tally or Tally()
         self._ids = RequestIds()
         self._log = AccessLog(settings)
         self._proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
@@ -330,15 +330,16 @@ class RequestLog:
             received += len(message.get("body", b""))
             return message
 
+        self._tally.in_flight += 1
         try:
             await self._app(
                 scope, recording_receive if scope["method"] not in {"GET", "HEAD"} else receive, recording_send
             )
         finally:
             seconds = time.perf_counter() - begun
-            if self._tally is not None:
-                self._tally.request(self._routes.of(scope["method"], path_within(scope)), status, seconds, sent)
-                self._tally.received += received
+            self._tally.in_flight -= 1
+            self._tally.request(self._routes.of(scope["method"], path_within(scope)), status, seconds, sent)
+            self._tally.received += received
             if self._log.is_on and self._log.is_formatted:
                 self._log_response(start, reason)
             elif self._log.is_on:

@@ -77,6 +77,8 @@ _PROJECT: Final = f"{_INDEX}/projects/{{name}}"
 _WEBHOOK: Final = f"{_V1}/webhooks/{{webhook}}"
 _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
+    Endpoint("GET", f"{_V1}/server", "api.v1:server", Right.ADMIN, "api", v1.SERVER),
+    Endpoint("GET", f"{_V1}/upstreams", "api.v1:upstreams", Right.ADMIN, "api", v1.UPSTREAMS),
     Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", None, "api", v1.INDEXES),
     Endpoint("POST", f"{_V1}/indexes", "api.v1:create_index", Right.ADMIN, "api", v1.CREATE_INDEX),
     Endpoint("POST", f"{_V1}/indexes/{{defined}}/delete", "api.v1:delete_index", Right.ADMIN, "api", v1.DELETE_INDEX),
@@ -203,6 +205,8 @@ _ADMIN: Final = (
             ("log/", "admin_log"),
             ("policy/", "admin_policy"),
             ("storage/", "admin_storage"),
+            ("server/", "admin_server"),
+            ("upstreams/", "admin_upstreams"),
         )
     ),
     _of_web("POST", "/-/admin/access/", "change_access", Right.ADMIN, about.CHANGE_ACCESS),

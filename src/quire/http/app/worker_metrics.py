@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -24,8 +24,8 @@ from quire.index.commits import Commits
 from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric
-from quire.observe.metrics.files import Value, fold, own_file, page, write
-from quire.observe.metrics.tally import Counts, MirrorTally, RouteTally, Tally
+from quire.observe.metrics.files import ProcessCounts, Value, fold, own_file, page, shared, write
+from quire.observe.metrics.tally import Counts, MirrorTally, RouteTally, Tally, UpstreamTally
 from quire.process.budget import Memory
 from quire.process.siblings import folder_of, is_draining, make_folder
 
@@ -34,6 +34,8 @@ EVERY = 1.0
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class QuotaUse(NamedTuple):
@@ -65,6 +67,7 @@ class WorkerMetrics:
         self._file: Path | None = None
         self._owner = 0
         """The process that `_file` is of; this object may be made before a fork."""
+        self._started = 0.0
         self._lag = 0.0
         self._lock = threading.Lock()  # a page is made in a thread, which writes first; the event loop writes as well
         self._is_failing = False
@@ -89,7 +92,7 @@ class WorkerMetrics:
 
     def begin(self) -> asyncio.Task[None] | None:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
-        if self._settings.metrics == "off" or not self._open():
+        if not self._open():
             return None
         return asyncio.create_task(self._go_on())
 
@@ -104,11 +107,23 @@ class WorkerMetrics:
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The page and its media type. Blocks. Raises HttpError 503 when there is nowhere to write."""
+        return self._read(lambda folder: page(folder, accept))
+
+    def shared(self) -> tuple[list[Value], list[ProcessCounts]]:
+        """The counts of all workers of this server together, and of each one. Blocks. Raises HttpError as `page`."""
+        return self._read(shared)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is being stopped."""
+        return is_draining(self._folder)
+
+    def _read(self, read: Callable[[Path], T]) -> T:
         if not self._open() or self._folder is None:
             raise HttpError(503, "The metrics have nowhere to be written; give the server a TMPDIR that it can write.")
         self._write()
         try:
-            return page(self._folder, accept)
+            return read(self._folder)
         except OSError as error:
             raise HttpError(503, "The metrics cannot be read; the server's temporary folder is damaged.") from error
 
@@ -135,6 +150,7 @@ class WorkerMetrics:
         with contextlib.suppress(OSError):
             fold(folder)  # the successor of an exited worker merges its counters
         self._folder, self._file, self._owner = folder, own_file(folder), os.getpid()
+        self._started = time.time()
         return True
 
     def _write(self) -> None:
@@ -190,6 +206,8 @@ class WorkerMetrics:
             yield catalog.CACHE_ENTRIES, (cache,), [len(memory)]
         yield catalog.LOG_LINES_LOST, (), [lost_lines()]
         yield catalog.WORKERS, (), [1]
+        yield catalog.STARTED, (), [self._started]
+        yield catalog.IN_FLIGHT, (), [tally.in_flight]
         yield catalog.READY, (), [0 if self._readiness is not None and self._readiness.failed else 1]
         yield catalog.DRAINING, (), [1 if is_draining(self._folder) else 0]
         yield catalog.LOOP_LAG, (), [round(self._lag, 6)]
@@ -218,19 +236,30 @@ def _of_bucket(counts: Counts) -> Iterator[Value]:
 
 
 def _of_mirrors(tally: MirrorTally) -> Iterator[Value]:
-    yield from _each(catalog.UPSTREAM_REQUESTS, tally.requests)
-    yield catalog.UPSTREAM_RECEIVED, (), [tally.received]
-    yield catalog.UPSTREAM_PAUSES, (), [tally.pauses]
-    yield from _each(catalog.MIRROR_PAGE_LOOKS, tally.pages)
-    for labels, number in tally.files.items():
-        yield catalog.MIRROR_FILE_LOOKS, labels, [number]
-    yield catalog.MIRROR_SENT, (), [tally.sent]
+    for name, upstream in tally.upstreams.copy().items():
+        yield from _of_upstream(name, upstream)
     yield catalog.MIRROR_REMOVED, (), [tally.removed]
     yield catalog.MIRROR_REMOVED_BYTES, (), [tally.removed_bytes]
     if tally.kept is not None:
         yield catalog.MIRROR_BYTES, (), [tally.kept]
     if tally.bound is not None:
         yield catalog.MIRROR_BOUND, (), [tally.bound]
+
+
+def _of_upstream(name: str, tally: UpstreamTally) -> Iterator[Value]:
+    for outcome, number in tally.requests.items():
+        yield catalog.UPSTREAM_REQUESTS, (name, outcome), [number]
+    yield catalog.UPSTREAM_RECEIVED, (name,), [tally.received]
+    yield catalog.UPSTREAM_PAUSES, (name,), [tally.pauses]
+    yield catalog.UPSTREAM_ANSWERED, (name,), [tally.answered_at]
+    yield catalog.UPSTREAM_FAILED, (name,), [tally.failed_at]
+    yield catalog.UPSTREAM_FAILING, (name,), [tally.failing_since]
+    yield catalog.UPSTREAM_PAUSED, (name,), [tally.paused_until]
+    for result, number in tally.pages.items():
+        yield catalog.MIRROR_PAGE_LOOKS, (name, result), [number]
+    for labels, number in tally.files.items():
+        yield catalog.MIRROR_FILE_LOOKS, (name, *labels), [number]
+    yield catalog.MIRROR_SENT, (name,), [tally.sent]
 
 
 def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:

@@ -27,6 +27,11 @@ class Metric:
         return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
 
+def _first(times: Iterable[float]) -> float:
+    """The earliest of times of which 0 is none."""
+    return min((each for each in times if each), default=0.0)
+
+
 SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
@@ -64,6 +69,10 @@ MIRROR_KINDS = ("file", "metadata", "provenance")
 MIRROR_FILES = ("kept", "fetched", "passed")
 MAX_INDEXES = 100
 """Indexes that have series of their own, at the most."""
+MAX_UPSTREAMS = 100
+"""The same of upstreams."""
+OTHER_UPSTREAMS = "other"
+"""Further ones together."""
 LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")
 
 REQUESTS = Metric("quire_requests_total", "counter", "Requests that were answered.", ("route", "status"))
@@ -94,19 +103,57 @@ BUCKET_SECONDS = Metric(
 BUCKET_RETRIES = Metric("quire_bucket_retries_total", "counter", "Requests to the bucket that were tried again.")
 BUCKET_RECEIVED = Metric("quire_bucket_received_bytes_total", "counter", "Bytes of objects that were read.")
 BUCKET_SENT = Metric("quire_bucket_sent_bytes_total", "counter", "Bytes of objects that were written.")
-UPSTREAM_REQUESTS = Metric("quire_upstream_requests_total", "counter", "Requests to upstreams.", ("outcome",))
-UPSTREAM_RECEIVED = Metric("quire_upstream_received_bytes_total", "counter", "Bytes of bodies that upstreams sent.")
+UPSTREAM_REQUESTS = Metric(
+    "quire_upstream_requests_total", "counter", "Requests to upstreams.", ("upstream", "outcome")
+)
+UPSTREAM_RECEIVED = Metric(
+    "quire_upstream_received_bytes_total", "counter", "Bytes of bodies that upstreams sent.", ("upstream",)
+)
 UPSTREAM_PAUSES = Metric(
-    "quire_upstream_pauses_total", "counter", "Times that a worker began to ask an upstream nothing for a while."
+    "quire_upstream_pauses_total",
+    "counter",
+    "Times that a worker began to ask an upstream nothing for a while.",
+    ("upstream",),
+)
+UPSTREAM_ANSWERED = Metric(
+    "quire_upstream_last_answer_timestamp_seconds",
+    "gauge",
+    "When an upstream gave the last answer that was no failure.",
+    ("upstream",),
+    max,
+)
+UPSTREAM_FAILED = Metric(
+    "quire_upstream_last_failure_timestamp_seconds",
+    "gauge",
+    "When a request to an upstream failed last.",
+    ("upstream",),
+    max,
+)
+UPSTREAM_FAILING = Metric(
+    "quire_upstream_failing_since_timestamp_seconds",
+    "gauge",
+    "The first failure after the last answer; 0 while the upstream answers.",
+    ("upstream",),
+    _first,
+)
+UPSTREAM_PAUSED = Metric(
+    "quire_upstream_paused_until_timestamp_seconds",
+    "gauge",
+    "Until when a worker asks an upstream nothing, since it failed; 0 for none.",
+    ("upstream",),
+    max,
 )
 MIRROR_PAGE_LOOKS = Metric(
-    "quire_mirror_pages_total", "counter", "Looks at mirrored pages, by the result.", ("result",)
+    "quire_mirror_pages_total", "counter", "Looks at mirrored pages, by the result.", ("upstream", "result")
 )
 MIRROR_FILE_LOOKS = Metric(
-    "quire_mirror_files_total", "counter", "Requests for files of upstreams.", ("kind", "result")
+    "quire_mirror_files_total", "counter", "Requests for files of upstreams.", ("upstream", "kind", "result")
 )
 MIRROR_SENT = Metric(
-    "quire_mirror_sent_bytes_total", "counter", "Bytes of files of upstreams that clients were given by this server."
+    "quire_mirror_sent_bytes_total",
+    "counter",
+    "Bytes of files of upstreams that clients were given by this server.",
+    ("upstream",),
 )
 MIRROR_REMOVED = Metric("quire_mirror_removed_files_total", "counter", "Kept files that were removed for space.")
 MIRROR_REMOVED_BYTES = Metric("quire_mirror_removed_bytes_total", "counter", "Bytes of these files.")
@@ -131,6 +178,8 @@ LEFT_OUT = Metric(
 CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory of the caches.", ("cache",))
 CACHE_ENTRIES = Metric("quire_cache_entries", "gauge", "Projects (or lists) in the caches.", ("cache",))
 WORKERS = Metric("quire_workers", "gauge", "Workers that are alive.")
+STARTED = Metric("quire_worker_start_time_seconds", "gauge", "When the youngest worker began.", merge=max)
+IN_FLIGHT = Metric("quire_requests_in_flight", "gauge", "Requests that are being answered beside the fast path.")
 READY = Metric("quire_ready", "gauge", "1 when the last check of every worker found the store usable.", merge=min)
 DRAINING = Metric("quire_draining", "gauge", "1 while the server is being stopped.", merge=max)
 LOOP_LAG = Metric(
@@ -155,6 +204,7 @@ METRICS = (
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
+    *(UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING, UPSTREAM_PAUSED, STARTED, IN_FLIGHT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED),
 )

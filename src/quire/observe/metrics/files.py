@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -65,6 +65,39 @@ def page(folder: Path, accept: str) -> tuple[bytes, str]:
     registry = CollectorRegistry()
     registry.register(_Families(values))
     return encode(registry), media_type
+
+
+class ProcessCounts(NamedTuple):
+    """The counts of one living process."""
+
+    pid: int
+    heard: float
+    """Seconds since the epoch: when it wrote them."""
+    values: list[Value]
+
+
+def shared(folder: Path) -> tuple[list[Value], list[ProcessCounts]]:
+    """The counts of all processes together, with those that have ended, and of each that is alive. Blocks.
+
+    Raises OSError when the folder cannot be used.
+    """
+    with _locked(folder):
+        _fold(folder)
+        paths = sorted(folder.glob(f"*{_SUFFIX}"))
+        values = _merged(paths)
+        return values, [each for path in paths if (each := _counts_of(path)) is not None]
+
+
+def _counts_of(path: Path) -> ProcessCounts | None:
+    """None for the counts of those that have ended, and for a file that is gone."""
+    number = path.stem.partition("-")[0]
+    if not number.isdigit():
+        return None
+    try:
+        heard = path.stat().st_mtime
+    except OSError:
+        return None
+    return ProcessCounts(int(number), heard, _merged([path]))
 
 
 def fold(folder: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
 
 from quire.observe.metrics.catalog import (
     CACHES,
     LOGIN_RESULTS,
+    MAX_UPSTREAMS,
     MIRROR_FILES,
     MIRROR_KINDS,
     MIRROR_PAGES,
+    OTHER_UPSTREAMS,
     REFUSAL_REASONS,
     SECONDS,
     STORE_ERRORS,
@@ -48,39 +51,68 @@ class BarrierTally:
         self.loaded = 0
 
 
-class MirrorTally:
-    """The counts of the mirrors of one worker."""
+class UpstreamTally:
+    """The counts of one upstream in one worker, and what is known of its health."""
 
     __slots__ = (
-        "bound",
-        "files",
-        "kept",
-        "pages",
-        "pauses",
-        "received",
-        "removed",
-        "removed_bytes",
-        "requests",
-        "sent",
+        *("answered_at", "failed_at", "failing_since", "files", "pages", "pauses"),
+        *("paused_until", "received", "requests", "sent"),
     )
 
     def __init__(self) -> None:
         self.requests = dict.fromkeys(UPSTREAM_OUTCOMES, 0)
         self.received = 0
-        """Bytes from upstreams."""
+        """Bytes from the upstream."""
         self.pauses = 0
         self.pages = dict.fromkeys(MIRROR_PAGES, 0)
         self.files = {(kind, result): 0 for kind in MIRROR_KINDS for result in MIRROR_FILES}
         self.sent = 0
         """Bytes of files to clients."""
+        self.answered_at = 0.0
+        """Seconds since the epoch, as those below: the last answer that was none of an overloaded server; 0 for none
+        yet."""
+        self.failed_at = 0.0
+        self.failing_since = 0.0
+        """The first failure after the last answer; 0 while it answers."""
+        self.paused_until = 0.0
+
+    def answered(self, status: int) -> None:
+        """Count a request by the status of its answer."""
+        outcome = _outcome(status)
+        self.requests[outcome] += 1
+        if outcome in {"busy", "refused"}:
+            self._fail()
+        else:
+            self.answered_at, self.failing_since = time.time(), 0.0
+
+    def failed(self) -> None:
+        """Count a request without a whole answer."""
+        self.requests["failed"] += 1
+        self._fail()
+
+    def _fail(self) -> None:
+        self.failed_at = time.time()
+        self.failing_since = self.failing_since or self.failed_at
+
+
+class MirrorTally:
+    """The counts of the mirrors of one worker."""
+
+    __slots__ = ("bound", "kept", "removed", "removed_bytes", "upstreams")
+
+    def __init__(self) -> None:
+        self.upstreams: dict[str, UpstreamTally] = {}
+        """By the names of their mirrors."""
         self.removed = self.removed_bytes = 0
         self.kept: int | None = None
         """Bytes of files; None before the first count."""
         self.bound: int | None = None
 
-    def answered(self, status: int) -> None:
-        """Count a request to an upstream by the status of its answer."""
-        self.requests[_outcome(status)] += 1
+    def of(self, name: str) -> UpstreamTally:
+        """The counts of an upstream; of one above the bound they are of all those together."""
+        if name not in self.upstreams and len(self.upstreams) >= MAX_UPSTREAMS:
+            name = OTHER_UPSTREAMS
+        return self.upstreams.setdefault(name, UpstreamTally())
 
 
 def _outcome(status: int) -> str:
@@ -98,6 +130,7 @@ class Tally:
 
     __slots__ = (
         "barriers",
+        "in_flight",
         "logins",
         "mirror",
         "received",
@@ -113,6 +146,8 @@ class Tally:
         self.routes: defaultdict[str, RouteTally] = defaultdict(RouteTally)
         """By label; of labels that the route table has, so there are few."""
         self.received = 0
+        self.in_flight = 0
+        """Requests that the application answers at this moment."""
         self.barriers = {name: BarrierTally() for name in CACHES}
         self.uploads = dict.fromkeys(UPLOAD_RESULTS, 0)
         self.uploaded = 0

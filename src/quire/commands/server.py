@@ -1,0 +1,67 @@
+"""`quire server`: a running server, over its API.
+
+JSON of status: see `GET /-/api/v1/server`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import msgspec
+
+from quire.administration.remote import Remote
+from quire.commands.administering import add_url_flag, open_remote
+from quire.commands.common import count, plain, print_json, print_table
+from quire.domain.errors import ConfigurationError
+from quire.domain.sizes import in_words
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `server` with its actions."""
+    parser = subparsers.add_parser(
+        "server", help="show a running server", description="Show a running server, over its API."
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    status = actions.add_parser(
+        "status",
+        help="its workers",
+        description="Show the workers of the container that answers: requests, memory, and when each gave its last "
+        "sign. Workers of other containers are not seen.",
+    )
+    add_url_flag(status)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Raises ConfigurationError, UpstreamError."""
+    remote = open_remote(arguments)
+    if remote is None:
+        raise ConfigurationError("Name the server: --url URL, or QUIRE_URL.")
+    return _status(arguments, remote)
+
+
+def _status(arguments: argparse.Namespace, remote: Remote) -> int:
+    found = remote.server()
+    if arguments.json:
+        print_json(msgspec.to_builtins(found))
+        return 0
+    print(
+        f"{plain(found.container)}: quire {plain(found.version)}, {plain(found.server)}, {plain(found.store)}"
+        f"{', read-only' if found.read_only else ''}{', being stopped' if found.draining else ''}"
+    )
+    rows = [
+        (
+            str(each.pid),
+            each.started,
+            each.heard,
+            "usable" if each.ready else "not usable",
+            str(each.requests),
+            str(each.in_flight),
+            in_words(each.memory),
+            f"{each.cpu_seconds:.1f} s",
+        )
+        for each in found.workers
+    ]
+    print_table(("Process", "Started", "Last sign", "Store", "Requests", "Under way", "Memory", "Processor"), rows)
+    print(f"{count(len(rows), 'worker')}, {count(found.requests, 'request')} since the server started")
+    return 0

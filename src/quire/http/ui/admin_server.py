@@ -1,0 +1,21 @@
+"""The operator's pages of the server itself: its workers, and the upstreams as they see them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.http.ui.asking import ask
+from quire.http.ui.layout import page_response_of
+
+
+async def server(request: Request) -> Response:
+    """GET /-/admin/server/: the workers of the container that answers."""
+    found = await ask(request, "GET", "/server")
+    return await page_response_of(request, "admin_server.html", section="server", server=found)
+
+
+async def upstreams(request: Request) -> Response:
+    """GET /-/admin/upstreams/: whether each can be reached, and how much is served of what is kept."""
+    found = await ask(request, "GET", "/upstreams")
+    return await page_response_of(request, "admin_upstreams.html", section="upstreams", found=found)
