@@ -76,7 +76,7 @@ from quire.administration.publisher_documents import (
     SessionsEnded,
 )
 from quire.administration.retention_documents import RetentionPage
-from quire.administration.server_documents import ServerStatus, UpstreamStatusList
+from quire.administration.server_documents import ServerStatus, SettingList, UpstreamStatusList
 from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
 from quire.administration.webhook_documents import (
     NewWebhook,
@@ -339,6 +339,10 @@ class Remote:
     def server(self) -> ServerStatus:
         """The workers of the container that answers."""
         return self._client.get(ServerStatus, "server")
+
+    def settings(self) -> SettingList:
+        """The settings in force."""
+        return self._client.get(SettingList, "settings")
 
     def upstreams(self) -> UpstreamStatusList:
         """The upstreams, as these workers see them."""

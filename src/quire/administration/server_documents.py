@@ -107,7 +107,27 @@ class UpstreamStatusList(Answer, frozen=True, kw_only=True):
     upstreams: list[UpstreamStatus]
 
 
+class SettingEntry(Answer, frozen=True, kw_only=True):
+    """A setting, as it is in force."""
+
+    name: str
+    """In a configuration file; in capitals after `QUIRE_` the environment variable."""
+    value: str
+    """In words, without the logins of URLs; empty for none."""
+    source: Literal["flag", "environment", "file", "default"]
+    where: str | None
+    """The flag, variable or file that has it; None for a default."""
+
+
+class SettingList(Answer, frozen=True, kw_only=True):
+    """The settings of the server that answers. All its workers have the same."""
+
+    container: str
+    settings: list[SettingEntry]
+
+
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
     *(WorkerEntry, ServerStatus, KeptCount, UpstreamStatus, UpstreamStatusList),
+    *(SettingEntry, SettingList),
 )
 """Of the OpenAPI document."""

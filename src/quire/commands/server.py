@@ -1,6 +1,6 @@
 """`quire server`: a running server, over its API.
 
-JSON of status: see `GET /-/api/v1/server`.
+JSON of status: see `GET /-/api/v1/server`; of settings: `GET /-/api/v1/settings`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Show the workers of the container that answers: requests, memory, and when each gave its last "
         "sign. Workers of other containers are not seen.",
     )
-    add_url_flag(status)
+    settings = actions.add_parser(
+        "settings",
+        help="its settings, and where each was set",
+        description="Show every setting that is in force, and the flag, variable or file that set it. The logins of "
+        "URLs are left out.",
+    )
+    settings.add_argument("--all", action="store_true", help="those with their defaults, too")
+    for each in (status, settings):
+        add_url_flag(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     remote = open_remote(arguments)
     if remote is None:
         raise ConfigurationError("Name the server: --url URL, or QUIRE_URL.")
-    return _status(arguments, remote)
+    return (_status if arguments.action == "status" else _settings)(arguments, remote)
 
 
 def _status(arguments: argparse.Namespace, remote: Remote) -> int:
@@ -64,4 +72,18 @@ def _status(arguments: argparse.Namespace, remote: Remote) -> int:
     ]
     print_table(("Process", "Started", "Last sign", "Store", "Requests", "Under way", "Memory", "Processor"), rows)
     print(f"{count(len(rows), 'worker')}, {count(found.requests, 'request')} since the server started")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace, remote: Remote) -> int:
+    found = remote.settings()
+    if arguments.json:
+        print_json(msgspec.to_builtins(found))
+        return 0
+    shown = [each for each in found.settings if arguments.all or each.source != "default"]
+    rows = [(each.name, plain(each.value), plain(each.where or "default")) for each in shown]
+    print_table(("Setting", "Value", "Set by"), rows)
+    left = len(found.settings) - len(shown)
+    if left:
+        print(f"{count(left, 'setting')} more with the default; --all shows them.")
     return 0

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from quire.config import network, values
 from quire.config.settings import (
     DECLARED_TABLES,
@@ -50,6 +52,8 @@ _PATHS = {
 }
 """Paths, which are relative to the file that has them."""
 _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in", "fallback_url", "passwords"}
+_OF_OTHERS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in"}
+"""Options that are no fields; `backend` has no effect."""
 
 
 def resolve(
@@ -67,6 +71,7 @@ def resolve(
     environ = own_variables(environ)
     file, table = _read_config_file(config_file, environ)
     given: dict[str, Any] = {}
+    sources: list[tuple[str, str]] = []
     for option in OPTIONS:
         source = _strongest(option, flags, environ, file, table)
         if source is None:
@@ -75,9 +80,10 @@ def resolve(
             given[option.name] = option.parse(source.raw)
         except ValueError as error:
             raise ConfigurationError(f"{source.name}: {error}.") from None
+        sources.append((option.name, source.name))
         if option.name == "workers":
             given["workers_chosen"] = not source.borrowed
-    return _combine(given, defaults)
+    return msgspec.structs.replace(_combine(given, defaults), sources=tuple(sources))
 
 
 _SERVICE_LINK = re.compile(
@@ -90,6 +96,16 @@ _OTHER_VARIABLES = {
     # the image reads these
     *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
 }
+
+
+def in_force(settings: Settings) -> dict[str, Any]:
+    """The value of each option, by its name: of one that is a part of other settings, what they say."""
+    fields = {option.name: _FIELDS.get(option.name, option.name) for option in OPTIONS if option.name not in _OF_OTHERS}
+    return {name: getattr(settings, field) for name, field in fields.items()} | {
+        "drop_in": settings.directories[1:],
+        "disable_fallback": settings.fallback_url is None,
+        "anonymous_uploads": bool(settings.authenticate) and "update" not in settings.authenticate,
+    }
 
 
 def own_variables(environ: Mapping[str, str]) -> dict[str, str]:

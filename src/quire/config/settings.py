@@ -198,6 +198,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_response_format: str = "%(status)s"
     log_error_format: str = "%(body)s: %(exception)s \n%(traceback)s"
 
+    sources: tuple[tuple[str, str], ...] = ()
+    """The options that were set, each with where, in words; all others have their defaults."""
+
     @property
     def root(self) -> str:
         """The place of the store: nearly always the directory that carries it."""

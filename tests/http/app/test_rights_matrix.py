@@ -106,8 +106,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     ADMIN: (
         *(f"GET /-/admin/{what}" for what in ("", "access/", "log/", "policy/", "storage/")),
-        *(f"GET /-/admin/{what}" for what in ("server/", "upstreams/")),
-        *(f"GET {V1}/{what}" for what in ("server", "upstreams")),
+        *(f"GET /-/admin/{what}" for what in ("server/", "settings/", "upstreams/")),
+        *(f"GET {V1}/{what}" for what in ("server", "settings", "upstreams")),
         *(f"POST /-/admin/{what}" for what in ("access/", "policy/")),
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from quire.administration.describing_server import Offered, upstream_statuses
+from quire.config.settings import OPTIONS
 from quire.observe.metrics import catalog
 from quire.observe.metrics.tally import MirrorTally, UpstreamTally
 from tests.asking import Site, basic, password_file, serve
@@ -132,6 +133,40 @@ def _fails_and_recovers(site: Site, upstream: FakeIndex, filename: str, content:
 
     until(answers_again)
     assert upstream_of(site)["since"] is None
+
+
+def test_settings_in_force(tmp_path: Path) -> None:
+    """Each says what set it: a flag before a variable, a variable before the file. No login of a URL is shown."""
+    password_file(tmp_path, alice="secret")
+    (tmp_path / "quire.toml").write_text('web-title = "<b>Acme</b>"\ntrash_days = 3\n')
+    flags = ("--upstream-proxy", "http://bob:hidden@127.0.0.1:9/", "--upstream-max-age", "60")
+    url = "http://bob:hidden@127.0.0.1:9/simple/"
+    with serve(tmp_path, *LOGIN, *flags, QUIRE_UPSTREAM_MAX_AGE="70", QUIRE_UPSTREAM=url) as site:
+        make_admin(tmp_path, "alice")
+        found = {each["name"]: each for each in asked(site, "settings")["settings"]}
+
+        def of(name: str) -> tuple[str, str, str | None]:
+            return found[name]["value"], found[name]["source"], found[name]["where"]
+
+        assert found.keys() == {option.name for option in OPTIONS} - {"backend"}
+        assert of("upstream_max_age") == ("60", "flag", "--upstream-max-age")
+        assert of("upstream") == ("http://***@127.0.0.1:9/simple/", "environment", "QUIRE_UPSTREAM")
+        assert of("upstream_proxy") == ("http://***@127.0.0.1:9/", "flag", "--upstream-proxy")
+        assert of("web_title") == ("<b>Acme</b>", "file", "web_title in quire.toml")
+        assert of("trash_days")[1:] == ("file", "trash_days in quire.toml")
+        assert of("cache_control") == ("", "default", None)
+        assert of("disable_fallback") == ("yes", "default", None)
+        assert of("authenticate")[0] == "list, download, update"
+        page = shown(site, "settings")
+        told = at_a_server(site, tmp_path, "server", "settings", "--all")
+        for text in (page, told, json.dumps(found)):
+            assert "hidden" not in text
+        assert "&lt;b&gt;Acme" in page
+        assert "quire.toml" in told
+        assert "cache_control" in told
+        few = at_a_server(site, tmp_path, "server", "settings")
+        assert "cache_control" not in few
+        assert "more with the default; --all shows them." in few
 
 
 def test_the_last_answer_of_any_worker_counts() -> None:

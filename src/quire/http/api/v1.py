@@ -10,6 +10,7 @@ def _of(module: str, function: str) -> Handler:
 
 
 server = _of("v1_server", "server")
+settings = _of("v1_settings", "settings")
 upstreams = _of("v1_server", "upstreams")
 whoami = _of("v1_access", "whoami")
 indexes = _of("v1_indexes", "indexes")

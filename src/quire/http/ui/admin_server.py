@@ -1,4 +1,4 @@
-"""The operator's pages of the server itself: its workers, and the upstreams as they see them."""
+"""The operator's pages of the server itself: its workers, its settings, and the upstreams as the workers see them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ async def server(request: Request) -> Response:
     """GET /-/admin/server/: the workers of the container that answers."""
     found = await ask(request, "GET", "/server")
     return await page_response_of(request, "admin_server.html", section="server", server=found)
+
+
+async def settings(request: Request) -> Response:
+    """GET /-/admin/settings/: every setting, its value, and where it was set."""
+    found = await ask(request, "GET", "/settings")
+    return await page_response_of(request, "admin_settings.html", section="settings", found=found)
 
 
 async def upstreams(request: Request) -> Response:
