@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from quire.administration.server_documents import UpstreamStatus, WorkerEntry
+from quire.administration.server_documents import DoctorFinding, DoctorVerdict, UpstreamStatus, WorkerEntry
+from quire.doctor.kept import KeptVerdict
 from quire.domain.times import stamp
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric
@@ -49,6 +50,23 @@ def _worker_entry(process: ProcessCounts) -> WorkerEntry:
         cpu_seconds=round(numbers.get(catalog.CPU.name, 0.0), 1),
         loop_lag=numbers.get(catalog.LOOP_LAG.name, 0.0),
         ready=bool(numbers.get(catalog.READY.name, 1)),
+    )
+
+
+def verdict_entry(found: KeptVerdict) -> DoctorVerdict:
+    """A verdict that the store keeps."""
+    return DoctorVerdict(
+        at=found.at,
+        container=found.container,
+        version=found.version,
+        verdict=found.verdict,
+        quick=found.quick,
+        rounds=found.rounds,
+        peer=found.peer,
+        findings=[
+            DoctorFinding(code=each.code, weight=each.weight, sentence=each.sentence, advice=each.advice)
+            for each in found.findings
+        ],
     )
 
 

@@ -76,7 +76,7 @@ from quire.administration.publisher_documents import (
     SessionsEnded,
 )
 from quire.administration.retention_documents import RetentionPage
-from quire.administration.server_documents import ServerStatus, SettingList, UpstreamStatusList
+from quire.administration.server_documents import LastVerdict, ServerStatus, SettingList, UpstreamStatusList
 from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
 from quire.administration.webhook_documents import (
     NewWebhook,
@@ -339,6 +339,10 @@ class Remote:
     def server(self) -> ServerStatus:
         """The workers of the container that answers."""
         return self._client.get(ServerStatus, "server")
+
+    def doctor(self) -> LastVerdict:
+        """The last verdict of `quire doctor` on the store."""
+        return self._client.get(LastVerdict, "doctor")
 
     def settings(self) -> SettingList:
         """The settings in force."""

@@ -107,6 +107,39 @@ class UpstreamStatusList(Answer, frozen=True, kw_only=True):
     upstreams: list[UpstreamStatus]
 
 
+class DoctorFinding(Answer, frozen=True, kw_only=True):
+    """A finding of `quire doctor`."""
+
+    code: str
+    weight: str
+    """`breaks`, `unsure` or `advice`."""
+    sentence: str
+    advice: str
+
+
+class DoctorVerdict(Answer, frozen=True, kw_only=True):
+    """The verdict of a run of `quire doctor` on the store."""
+
+    at: str
+    container: str
+    """Where it ran."""
+    version: str
+    verdict: str
+    """`keeps`, `breaks` or `unknown`."""
+    quick: bool
+    rounds: int
+    peer: str | None
+    """The second machine; None for a test with one."""
+    findings: list[DoctorFinding]
+
+
+class LastVerdict(Answer, frozen=True, kw_only=True):
+    """The last verdict that the store keeps."""
+
+    verdict: DoctorVerdict | None
+    """None where `quire doctor` was not run on it yet, by a user that may write to it."""
+
+
 class SettingEntry(Answer, frozen=True, kw_only=True):
     """A setting, as it is in force."""
 
@@ -128,6 +161,6 @@ class SettingList(Answer, frozen=True, kw_only=True):
 
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
     *(WorkerEntry, ServerStatus, KeptCount, UpstreamStatus, UpstreamStatusList),
-    *(SettingEntry, SettingList),
+    *(SettingEntry, SettingList, DoctorFinding, DoctorVerdict, LastVerdict),
 )
 """Of the OpenAPI document."""

@@ -21,9 +21,11 @@ from typing import Any, NoReturn
 
 from quire.commands.common import count, plain, print_json, print_table, resolve_for_store
 from quire.commands.doctor_declared import undeclared
+from quire.commands.doctor_kept import keep_verdict
 from quire.commands.progress import Meter
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Verdict, Weight, sentence_for
+from quire.doctor.kept import verdict_of
 from quire.doctor.pairing import Address
 from quire.domain.sizes import in_words
 from quire.store.opening import has_scheme
@@ -111,6 +113,15 @@ def run(arguments: argparse.Namespace) -> int:
         report = examine(request, meter)
     different = undeclared(settings)
     report.found.findings += [different] if different is not None else []
+    if report.volume.has_store:
+        found = verdict_of(
+            report.verdict,
+            report.found.findings,
+            quick=arguments.quick,
+            rounds=report.plan.rounds,
+            peer=None if report.peer is None else report.peer.name,
+        )
+        keep_verdict(settings, found)
     if arguments.json:
         print_json(document(report))
     else:

@@ -13,12 +13,14 @@ from functools import partial
 
 from quire.commands.common import plain, print_json
 from quire.commands.doctor_declared import undeclared
+from quire.commands.doctor_kept import keep_verdict
 from quire.commands.progress import Meter
 from quire.config.settings import Settings
 from quire.doctor.bucket.checks import Check, Result
 from quire.doctor.bucket.examination import Report, Request, document, examine
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS
 from quire.doctor.findings import Verdict, sentence_for
+from quire.doctor.kept import verdict_of
 from quire.domain.errors import ConfigurationError
 from quire.observe import logs
 from quire.store.opening import open_objects
@@ -43,6 +45,9 @@ def examine_bucket(settings: Settings, arguments: argparse.Namespace) -> Verdict
     different = undeclared(settings)
     if different is not None:
         report.checks.append(Check(different.code, Result.WARNING, different.sentence, different.advice))
+    if report.has_store:
+        findings = [each.finding for each in report.checks if each.finding is not None]
+        keep_verdict(settings, verdict_of(report.verdict, findings, quick=arguments.quick, rounds=rounds))
     if arguments.json:
         print_json(document(report))
     else:

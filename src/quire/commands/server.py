@@ -1,6 +1,7 @@
 """`quire server`: a running server, over its API.
 
-JSON of status: see `GET /-/api/v1/server`; of settings: `GET /-/api/v1/settings`.
+JSON of status: see `GET /-/api/v1/server`; of settings: `GET /-/api/v1/settings`; of
+doctor: `GET /-/api/v1/doctor`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "URLs are left out.",
     )
     settings.add_argument("--all", action="store_true", help="those with their defaults, too")
-    for each in (status, settings):
+    doctor = actions.add_parser(
+        "doctor",
+        help="the last verdict of 'quire doctor' on its store",
+        description="Show the last verdict of 'quire doctor' that the store keeps. Exit code 1 where there is none, or "
+        "the store does not keep the promise.",
+    )
+    doctor.set_defaults(verdict=True)
+    for each in (status, settings, doctor):
         add_url_flag(each)
 
 
@@ -45,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     remote = open_remote(arguments)
     if remote is None:
         raise ConfigurationError("Name the server: --url URL, or QUIRE_URL.")
-    return (_status if arguments.action == "status" else _settings)(arguments, remote)
+    return {"status": _status, "settings": _settings, "doctor": _doctor}[arguments.action](arguments, remote)
 
 
 def _status(arguments: argparse.Namespace, remote: Remote) -> int:
@@ -87,3 +95,19 @@ def _settings(arguments: argparse.Namespace, remote: Remote) -> int:
     if left:
         print(f"{count(left, 'setting')} more with the default; --all shows them.")
     return 0
+
+
+def _doctor(arguments: argparse.Namespace, remote: Remote) -> int:
+    found = remote.doctor().verdict
+    if arguments.json:
+        print_json({"verdict": None if found is None else msgspec.to_builtins(found)})
+    elif found is None:
+        print("The store keeps no verdict; run 'quire doctor' on it, as a user that may write to it.")
+    else:
+        quick = ", quick" if found.quick else ""
+        peer = f", with {plain(found.peer)}" if found.peer else ""
+        where = f"at {found.at} in {plain(found.container)}, {count(found.rounds, 'round')}"
+        print(f"{plain(found.verdict)}: {where}{quick}{peer}")
+        for each in found.findings:
+            print(plain(f"{each.code}: {each.sentence} {each.advice}".rstrip()))
+    return 0 if found is not None and found.verdict == "keeps" else 1

@@ -107,7 +107,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ADMIN: (
         *(f"GET /-/admin/{what}" for what in ("", "access/", "log/", "policy/", "storage/")),
         *(f"GET /-/admin/{what}" for what in ("server/", "settings/", "upstreams/")),
-        *(f"GET {V1}/{what}" for what in ("server", "settings", "upstreams")),
+        *(f"GET {V1}/{what}" for what in ("server", "doctor", "settings", "upstreams")),
         *(f"POST /-/admin/{what}" for what in ("access/", "policy/")),
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),

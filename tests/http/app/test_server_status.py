@@ -135,6 +135,28 @@ def _fails_and_recovers(site: Site, upstream: FakeIndex, filename: str, content:
     assert upstream_of(site)["since"] is None
 
 
+def test_the_last_verdict_of_the_doctor(tmp_path: Path) -> None:
+    """The store keeps it, for every server; until there is one the page says how to get it."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        make_admin(tmp_path, "alice")
+        assert asked(site, "doctor") == {"verdict": None}
+        assert f"quire doctor {site.root}" in shown(site, "server")
+        url = site.base.replace("http://", "http://alice:secret@")
+        none = run_quire("server", "doctor", "--url", url, cwd=tmp_path)
+        assert (none.returncode, none.stdout[:27]) == (1, "The store keeps no verdict;")
+        done = run_quire("doctor", site.root, "--quick", "--rounds", "2", cwd=tmp_path)
+        verdict = asked(site, "doctor")["verdict"]
+        codes = {0: "keeps", 1: "breaks", 2: "unknown"}
+        assert (verdict["verdict"], verdict["quick"], verdict["rounds"]) == (codes[done.returncode], True, 2)
+        assert (verdict["container"], verdict["peer"]) == (socket.gethostname(), None)
+        page = shown(site, "server")
+        assert verdict["at"] in page
+        told = run_quire("server", "doctor", "--url", url, cwd=tmp_path)
+        assert told.stdout.startswith(f"{verdict['verdict']}: at {verdict['at']} in ")
+        assert told.returncode == min(done.returncode, 1)
+
+
 def test_settings_in_force(tmp_path: Path) -> None:
     """Each says what set it: a flag before a variable, a variable before the file. No login of a URL is shown."""
     password_file(tmp_path, alice="secret")

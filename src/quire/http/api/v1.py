@@ -10,6 +10,7 @@ def _of(module: str, function: str) -> Handler:
 
 
 server = _of("v1_server", "server")
+doctor = _of("v1_server", "doctor")
 settings = _of("v1_settings", "settings")
 upstreams = _of("v1_server", "upstreams")
 whoami = _of("v1_access", "whoami")

@@ -108,6 +108,7 @@ APPLY_CONFIGURATION: Final = Operation(
     _body("ConfigurationBody"),
 )
 SERVER: Final = Operation("The workers of the container that answers", _answer("ServerStatus"), (503,))
+DOCTOR: Final = Operation("The last verdict of quire doctor on the store", _answer("LastVerdict"))
 SETTINGS: Final = Operation("The settings of the server that answers, and where each was set", _answer("SettingList"))
 UPSTREAMS: Final = Operation(
     "The upstreams with their health and hit rate, by the counts of the workers of the container that answers",

@@ -14,9 +14,16 @@ from starlette.responses import Response
 
 import quire
 from quire.access.decisions import AccessState
-from quire.administration.describing_server import Offered, requests_of, upstream_statuses, worker_entries
-from quire.administration.server_documents import KeptCount, ServerStatus, UpstreamStatusList
+from quire.administration.describing_server import (
+    Offered,
+    requests_of,
+    upstream_statuses,
+    verdict_entry,
+    worker_entries,
+)
+from quire.administration.server_documents import KeptCount, LastVerdict, ServerStatus, UpstreamStatusList
 from quire.config.settings import UNSUPPORTED_SERVERS, Settings
+from quire.doctor.kept import last_verdict
 from quire.domain.reserved import MIRROR
 from quire.domain.times import stamp
 from quire.http.api.messages import answered
@@ -49,6 +56,13 @@ async def server(request: Request) -> Response:
             requests=requests_of(values),
         )
     )
+
+
+async def doctor(request: Request) -> Response:
+    """GET doctor: the last verdict on the store."""
+    worker = worker_of(request)
+    found = await worker.in_reader(last_verdict, worker.default.store.records)
+    return answered(LastVerdict(verdict=None if found is None else verdict_entry(found)))
 
 
 async def upstreams(request: Request) -> Response:

@@ -78,6 +78,7 @@ _WEBHOOK: Final = f"{_V1}/webhooks/{{webhook}}"
 _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
     Endpoint("GET", f"{_V1}/server", "api.v1:server", Right.ADMIN, "api", v1.SERVER),
+    Endpoint("GET", f"{_V1}/doctor", "api.v1:doctor", Right.ADMIN, "api", v1.DOCTOR),
     Endpoint("GET", f"{_V1}/settings", "api.v1:settings", Right.ADMIN, "api", v1.SETTINGS),
     Endpoint("GET", f"{_V1}/upstreams", "api.v1:upstreams", Right.ADMIN, "api", v1.UPSTREAMS),
     Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", None, "api", v1.INDEXES),

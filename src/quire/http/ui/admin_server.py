@@ -12,7 +12,10 @@ from quire.http.ui.layout import page_response_of
 async def server(request: Request) -> Response:
     """GET /-/admin/server/: the workers of the container that answers."""
     found = await ask(request, "GET", "/server")
-    return await page_response_of(request, "admin_server.html", section="server", server=found)
+    doctor = await ask(request, "GET", "/doctor")
+    return await page_response_of(
+        request, "admin_server.html", section="server", server=found, verdict=doctor["verdict"]
+    )
 
 
 async def settings(request: Request) -> Response:
