@@ -15,6 +15,7 @@ from tests.browser.content import WHEEL
 from tests.browser.watching import Watched, watched
 from tests.http.ui.test_admin import LOGIN, OF_THE_SERVER, begun
 from tests.http.ui.test_admin import PAGES as ADMIN_PAGES
+from tests.serving import until
 from tests.upstreams import serving_index
 
 pytestmark = pytest.mark.browser
@@ -98,8 +99,27 @@ def test_pages_of_users_and_operators(browser: Browser, tmp_path: Path, axe: str
         assert "alice" in shown.page.inner_text("header")
         for path in ("/-/account/", *ADMIN_PAGES, *OF_THE_SERVER):
             found[path] = _faults(shown, path, axe, f"{path.strip('/-').replace('/', '-')}-{variant}")
+        found["jobs"] = _a_job(shown, axe, f"admin-jobs-done-{variant}")
         found["tried policy"] = _tried_policy(shown, axe, f"admin-policy-tried-{variant}")
         assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def _a_job(shown: Watched, axe: str, name: str) -> list[str]:
+    """A search for garbage is begun; the page shows its end by itself, or by its link without scripts."""
+    page = shown.page
+    shown.open("/-/admin/jobs/")
+    page.click("button:has-text('See what can be removed')")
+    assert "removes nothing" in page.inner_text("main [role=status]")
+
+    def is_over() -> bool:
+        refresh = page.locator("a:has-text('Refresh')")
+        if refresh.count() and not page.evaluate("'htmx' in window"):
+            refresh.click()
+        return page.locator("button:has-text('Remove what can be removed now')").count() > 0
+
+    until(is_over)
+    shown.picture(name)
+    return [*shown.problems, *shown.overflow(), *shown.violations(axe)]
 
 
 def _tried_policy(shown: Watched, axe: str, name: str) -> list[str]:

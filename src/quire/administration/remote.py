@@ -56,6 +56,7 @@ from quire.administration.documents import (
     YankBody,
     Yanked,
 )
+from quire.administration.job_documents import JobBody, JobEntry, JobList
 from quire.administration.policy_documents import (
     PolicyBody,
     PolicyChange,
@@ -339,6 +340,18 @@ class Remote:
     def server(self) -> ServerStatus:
         """The workers of the container that answers."""
         return self._client.get(ServerStatus, "server")
+
+    def jobs(self) -> list[JobEntry]:
+        """The last jobs of the store, the newest first."""
+        return self._client.get(JobList, "jobs").jobs
+
+    def job(self, identity: str) -> JobEntry:
+        """One of them. Raises NotFound."""
+        return self._client.get(JobEntry, "jobs", identity)
+
+    def begin_job(self, body: JobBody) -> JobEntry:
+        """Begin one. Raises ReadOnlyFile where one of its kind runs."""
+        return self._client.post(JobEntry, body, "jobs")
 
     def doctor(self) -> LastVerdict:
         """The last verdict of `quire doctor` on the store."""

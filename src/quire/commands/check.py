@@ -13,10 +13,11 @@ import dataclasses
 from typing import Any
 
 from quire.access.records import AccessRecords
-from quire.commands.common import add_store_flags, count, open_store, plain, print_json
+from quire.commands.common import Opened, add_store_flags, count, open_store, plain, print_json
 from quire.commands.progress import Meter
 from quire.domain.sizes import in_words
 from quire.operations.checking import Check, Checked, Severity
+from quire.process.progress import Progress
 
 _DESCRIPTION = """\
 Check every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
@@ -44,35 +45,40 @@ def run(arguments: argparse.Namespace) -> int:
     """Check. Raises ConfigurationError, StoreError."""
     opened = open_store(arguments, writes=arguments.repair, asks_the_time=True)
     with Meter("check") as meter:
-        checked = Check(
-            opened.store,
-            opened.indexes,
-            opened.inspector,
-            quick=arguments.quick,
-            repair=arguments.repair,
-            folder=opened.folder(keeps_facts=arguments.repair),
-            namespaces=AccessRecords(opened.store).read().state.definition(opened.root).namespaces,
-            lists=opened.name_repairs() if arguments.repair else None,
-            progress=meter,
-        ).run()
+        found = checked(opened, quick=arguments.quick, repair=arguments.repair, progress=meter)
     if arguments.json:
         print_json(
             {
                 "store": opened.home,
-                "projects": checked.projects,
-                "files": checked.files,
-                "trashed": checked.trashed,
-                "deleted": checked.deleted,
-                "drop_in_projects": checked.drop_in_projects,
-                "drop_in_files": checked.drop_in_files,
-                "bytes": checked.bytes,
-                "damage": checked.counts[Severity.DAMAGE],
-                "findings": [dataclasses.asdict(finding) for finding in checked.findings],
+                "projects": found.projects,
+                "files": found.files,
+                "trashed": found.trashed,
+                "deleted": found.deleted,
+                "drop_in_projects": found.drop_in_projects,
+                "drop_in_files": found.drop_in_files,
+                "bytes": found.bytes,
+                "damage": found.counts[Severity.DAMAGE],
+                "findings": [dataclasses.asdict(finding) for finding in found.findings],
             }
         )
     else:
-        _print(checked)
-    return 1 if checked.has_open_damage else 0
+        _print(found)
+    return 1 if found.has_open_damage else 0
+
+
+def checked(opened: Opened, *, quick: bool, repair: bool, progress: Progress) -> Checked:
+    """Check a store, for the command and for jobs. Raises StoreError."""
+    return Check(
+        opened.store,
+        opened.indexes,
+        opened.inspector,
+        quick=quick,
+        repair=repair,
+        folder=opened.folder(keeps_facts=repair),
+        namespaces=AccessRecords(opened.store).read().state.definition(opened.root).namespaces,
+        lists=opened.name_repairs() if repair else None,
+        progress=progress,
+    ).run()
 
 
 def _print(checked: Checked) -> None:

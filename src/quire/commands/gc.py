@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quire.access.records import AccessRecords
 from quire.commands.common import Opened, add_store_flags, count, duration, open_store, print_json, size
@@ -23,9 +23,10 @@ from quire.domain.sizes import in_words
 from quire.domain.trash import is_trash
 from quire.index.index import Index
 from quire.operations import promoting, retention
-from quire.operations.checking import GRACE, collect_garbage
+from quire.operations.checking import GRACE, Collected, collect_garbage
 from quire.operations.publishing_sessions import Sessions
 from quire.operations.retention import LetGo
+from quire.process.progress import Progress
 
 if TYPE_CHECKING:
     from quire.upstream.evicting import Evicted
@@ -78,28 +79,24 @@ def run(arguments: argparse.Namespace) -> int:
             "wait, or stop all servers and add --offline."
         )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
-    if not arguments.dry_run:
-        access = AccessRecords(opened.store)
-        promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
-        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
-    let_go = _let_go(opened, dry_run=arguments.dry_run)
-    collected = collect_garbage(
-        opened.store,
-        opened.indexes,
-        older_than=arguments.older_than,
-        log_older_than=arguments.log_older_than,
-        dry_run=arguments.dry_run,
-    )
-    evicted = _evict(opened, arguments.mirror_size, dry_run=arguments.dry_run)
+    with Meter("gc") as meter:
+        let_go, garbage, evicted = collected(
+            opened,
+            older_than=arguments.older_than,
+            log_older_than=arguments.log_older_than,
+            mirror_size=arguments.mirror_size,
+            dry_run=arguments.dry_run,
+            progress=meter,
+        )
     if arguments.json:
         print_json(
             {
                 "store": opened.home,
                 "dry_run": arguments.dry_run,
-                "removed": [{"key": blob.key, "size": blob.size} for blob in collected.blobs],
+                "removed": [{"key": blob.key, "size": blob.size} for blob in garbage.blobs],
                 "expired": [
                     {"project": project, "filename": file.filename, "size": file.size}
-                    for project, file in collected.expired
+                    for project, file in garbage.expired
                 ],
                 "retention": [
                     {
@@ -111,16 +108,16 @@ def run(arguments: argparse.Namespace) -> int:
                     }
                     for each in let_go
                 ],
-                "bytes": collected.bytes,
-                "log_entries": collected.entries,
-                "swept": collected.swept,
-                "young": collected.young,
-                "skipped": collected.skipped,
+                "bytes": garbage.bytes,
+                "log_entries": garbage.entries,
+                "swept": garbage.swept,
+                "young": garbage.young,
+                "skipped": garbage.skipped,
                 "mirror": _described(evicted),
             }
         )
     else:
-        for project in collected.skipped:
+        for project in garbage.skipped:
             print(
                 f"{project}: its record is damaged, so nothing of it was removed; run 'quire check'.", file=sys.stderr
             )
@@ -128,12 +125,41 @@ def run(arguments: argparse.Namespace) -> int:
             _print_evicted(evicted, dry_run=arguments.dry_run)
         done = "would be removed" if arguments.dry_run else "removed"
         _report(let_go, done)
-        swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
-        expired = f", {count(len(collected.expired), 'file')} of the trash" if collected.expired else ""
-        expired += f", {collected.entries:,} entries of the log" if collected.entries else ""
-        young = f"; {count(collected.young, 'unlisted blob')} left for being young" if collected.young else ""
-        print(f"{count(len(collected.blobs), 'blob')}{expired} {done}, {in_words(collected.bytes)}{swept}{young}.")
-    return 1 if collected.skipped else 0
+        swept = f", {count(garbage.swept, 'remnant')} swept" if garbage.swept else ""
+        expired = f", {count(len(garbage.expired), 'file')} of the trash" if garbage.expired else ""
+        expired += f", {garbage.entries:,} entries of the log" if garbage.entries else ""
+        young = f"; {count(garbage.young, 'unlisted blob')} left for being young" if garbage.young else ""
+        print(f"{count(len(garbage.blobs), 'blob')}{expired} {done}, {in_words(garbage.bytes)}{swept}{young}.")
+    return 1 if garbage.skipped else 0
+
+
+class Collection(NamedTuple):
+    """All that was removed, or would be."""
+
+    let_go: list[LetGo]
+    garbage: Collected
+    evicted: Evicted | None
+
+
+def collected(
+    opened: Opened,
+    *,
+    older_than: float,
+    dry_run: bool,
+    progress: Progress,
+    log_older_than: float | None = None,
+    mirror_size: int | None = None,
+) -> Collection:
+    """Collect, for the command and for jobs. `mirror_size`: None for the setting. Raises StoreError."""
+    if not dry_run:
+        access = AccessRecords(opened.store)
+        promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
+        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
+    let_go = _let_go(opened, dry_run=dry_run, progress=progress)
+    garbage = collect_garbage(
+        opened.store, opened.indexes, older_than=older_than, log_older_than=log_older_than, dry_run=dry_run
+    )
+    return Collection(let_go, garbage, _evict(opened, mirror_size, dry_run=dry_run))
 
 
 def _evict(opened: Opened, bound: int | None, *, dry_run: bool) -> Evicted | None:
@@ -162,16 +188,15 @@ def _print_evicted(evicted: Evicted, *, dry_run: bool) -> None:
     )
 
 
-def _let_go(opened: Opened, *, dry_run: bool) -> list[LetGo]:
+def _let_go(opened: Opened, *, dry_run: bool, progress: Progress) -> list[LetGo]:
     """Delete what the rules of retention let go, or say only what that would be."""
     state = AccessRecords(opened.store).read().state
     found: list[LetGo] = []
-    with Meter("gc") as meter:
-        for each in opened.indexes():
-            keep = state.definition(each.name).keep
-            if keep and not is_trash(each.name):
-                index = Index(each.store, each.name, each.origin, trash_seconds=opened.settings.trash_seconds)
-                found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=meter)
+    for each in opened.indexes():
+        keep = state.definition(each.name).keep
+        if keep and not is_trash(each.name):
+            index = Index(each.store, each.name, each.origin, trash_seconds=opened.settings.trash_seconds)
+            found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=progress)
     return found
 
 

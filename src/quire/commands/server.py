@@ -1,7 +1,7 @@
 """`quire server`: a running server, over its API.
 
 JSON of status: see `GET /-/api/v1/server`; of settings: `GET /-/api/v1/settings`; of
-doctor: `GET /-/api/v1/doctor`.
+doctor: `GET /-/api/v1/doctor`; of jobs: `GET /-/api/v1/jobs`; of begin: a job of those.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from quire.administration.job_documents import JobBody, JobEntry
 from quire.administration.remote import Remote
 from quire.commands.administering import add_url_flag, open_remote
 from quire.commands.common import count, plain, print_json, print_table
@@ -44,7 +45,22 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "the store does not keep the promise.",
     )
     doctor.set_defaults(verdict=True)
-    for each in (status, settings, doctor):
+    jobs = actions.add_parser(
+        "jobs",
+        help="checks and collections of garbage that servers ran",
+        description="Show the last jobs of the store, whichever server runs them, or one by its id.",
+    )
+    jobs.add_argument("id", nargs="?", metavar="ID", help="one job")
+    begin = actions.add_parser(
+        "begin",
+        help="have the server run a check, or a collection of garbage",
+        description="Have the server run 'quire check', or 'quire gc', in a process beside it, which ends with it. Of "
+        "all servers of the store one runs each at a time.",
+    )
+    begin.add_argument("kind", choices=("check", "gc"))
+    begin.add_argument("--quick", action="store_true", help="check: believe the sizes; read no file")
+    begin.add_argument("--remove", action="store_true", help="gc: remove what it finds (default: only say it)")
+    for each in (status, settings, doctor, jobs, begin):
         add_url_flag(each)
 
 
@@ -53,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     remote = open_remote(arguments)
     if remote is None:
         raise ConfigurationError("Name the server: --url URL, or QUIRE_URL.")
-    return {"status": _status, "settings": _settings, "doctor": _doctor}[arguments.action](arguments, remote)
+    action = {"status": _status, "settings": _settings, "doctor": _doctor, "jobs": _jobs, "begin": _begin}
+    return action[arguments.action](arguments, remote)
 
 
 def _status(arguments: argparse.Namespace, remote: Remote) -> int:
@@ -111,3 +128,36 @@ def _doctor(arguments: argparse.Namespace, remote: Remote) -> int:
         for each in found.findings:
             print(plain(f"{each.code}: {each.sentence} {each.advice}".rstrip()))
     return 0 if found is not None and found.verdict == "keeps" else 1
+
+
+def _jobs(arguments: argparse.Namespace, remote: Remote) -> int:
+    found = remote.jobs() if arguments.id is None else [remote.job(arguments.id)]
+    if arguments.json:
+        print_json({"jobs": msgspec.to_builtins(found)})
+        return 0
+    for each in found:
+        _print_job(each)
+    if not found:
+        print("No job was begun yet.")
+    return 0
+
+
+def _begin(arguments: argparse.Namespace, remote: Remote) -> int:
+    body = JobBody(kind=arguments.kind, dry_run=not arguments.remove, quick=arguments.quick)
+    begun = remote.begin_job(body)
+    if arguments.json:
+        print_json(msgspec.to_builtins(begun))
+    else:
+        print(f"Begun as {begun.id}; 'quire server jobs {begun.id}' says how far it is.")
+    return 0
+
+
+def _print_job(job: JobEntry) -> None:
+    how = "quick" if job.quick else "nothing is removed" if job.dry_run else ""
+    words = [plain(job.id), job.kind, *([how] if how else []), job.state, f"since {job.started}"]
+    words += [f"ended {job.ended}"] if job.ended else []
+    words += [f"{plain(job.step)} {job.done} of {job.total}"] if job.state == "running" and job.step else []
+    words += [f"{name.replace('_', ' ')} {number}" for name, number in job.counts.items()]
+    print(", ".join(words))
+    for line in job.lines:
+        print(f"  {plain(line)}")

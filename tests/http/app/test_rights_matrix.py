@@ -106,9 +106,10 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     ADMIN: (
         *(f"GET /-/admin/{what}" for what in ("", "access/", "log/", "policy/", "storage/")),
-        *(f"GET /-/admin/{what}" for what in ("server/", "settings/", "upstreams/")),
-        *(f"GET {V1}/{what}" for what in ("server", "doctor", "settings", "upstreams")),
-        *(f"POST /-/admin/{what}" for what in ("access/", "policy/")),
+        *(f"GET /-/admin/{what}" for what in ("server/", "settings/", "upstreams/", "jobs/")),
+        *(f"GET {V1}/{what}" for what in ("server", "doctor", "settings", "upstreams", "jobs", "jobs/{job}")),
+        f"POST {V1}/jobs",
+        *(f"POST /-/admin/{what}" for what in ("access/", "jobs/", "policy/")),
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),
         *(f"POST {V1}/{what}" for what in ("indexes/{defined}", "indexes/{defined}/delete")),

@@ -161,8 +161,8 @@ def test_settings_in_force(tmp_path: Path) -> None:
     """Each says what set it: a flag before a variable, a variable before the file. No login of a URL is shown."""
     password_file(tmp_path, alice="secret")
     (tmp_path / "quire.toml").write_text('web-title = "<b>Acme</b>"\ntrash_days = 3\n')
-    flags = ("--upstream-proxy", "http://bob:hidden@127.0.0.1:9/", "--upstream-max-age", "60")
-    url = "http://bob:hidden@127.0.0.1:9/simple/"
+    flags = ("--upstream-proxy", "http://bob:pa55word@127.0.0.1:9/", "--upstream-max-age", "60")
+    url = "http://bob:pa55word@127.0.0.1:9/simple/"
     with serve(tmp_path, *LOGIN, *flags, QUIRE_UPSTREAM_MAX_AGE="70", QUIRE_UPSTREAM=url) as site:
         make_admin(tmp_path, "alice")
         found = {each["name"]: each for each in asked(site, "settings")["settings"]}
@@ -178,11 +178,11 @@ def test_settings_in_force(tmp_path: Path) -> None:
         assert of("trash_days")[1:] == ("file", "trash_days in quire.toml")
         assert of("cache_control") == ("", "default", None)
         assert of("disable_fallback") == ("yes", "default", None)
-        assert of("authenticate")[0] == "list, download, update"
+        assert of("authenticate")[0] == "download, list, update"
         page = shown(site, "settings")
         told = at_a_server(site, tmp_path, "server", "settings", "--all")
         for text in (page, told, json.dumps(found)):
-            assert "hidden" not in text
+            assert "pa55word" not in text
         assert "&lt;b&gt;Acme" in page
         assert "quire.toml" in told
         assert "cache_control" in told

@@ -17,7 +17,7 @@ from tests.http.ui.test_manage import BROWSER, basic_of, make_admin, said, send
 
 ACCESS = "/-/admin/access/"
 PAGES = ("/-/admin/", ACCESS, "/-/admin/log/", "/-/admin/policy/", "/-/admin/storage/")
-OF_THE_SERVER = ("/-/admin/upstreams/", "/-/admin/server/", "/-/admin/settings/")
+OF_THE_SERVER = ("/-/admin/upstreams/", "/-/admin/server/", "/-/admin/settings/", "/-/admin/jobs/")
 LOGIN = ("-a", "list,download,update", "-P", "users")
 ALICE, BOB = basic_of("alice"), basic_of("bob")
 

@@ -251,6 +251,13 @@ CHANGE_POLICY: Final = Operation(
     (),
     _FORM,
 )
+BEGIN_JOB: Final = Operation(
+    "Begin a check or a collection of garbage by a form of that page",
+    {200: content("text/html")},
+    (400, 408, 409, 413, 415, 507),
+    (),
+    _FORM,
+)
 STATIC: Final = Operation(
     "A style sheet, script or image of the web interface",
     {

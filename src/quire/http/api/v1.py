@@ -10,6 +10,9 @@ def _of(module: str, function: str) -> Handler:
 
 
 server = _of("v1_server", "server")
+jobs = _of("v1_jobs", "jobs")
+job = _of("v1_jobs", "job")
+begin_job = _of("v1_jobs", "begin_job")
 doctor = _of("v1_server", "doctor")
 settings = _of("v1_settings", "settings")
 upstreams = _of("v1_server", "upstreams")

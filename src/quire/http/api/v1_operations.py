@@ -109,6 +109,17 @@ APPLY_CONFIGURATION: Final = Operation(
 )
 SERVER: Final = Operation("The workers of the container that answers", _answer("ServerStatus"), (503,))
 DOCTOR: Final = Operation("The last verdict of quire doctor on the store", _answer("LastVerdict"))
+JOBS: Final = Operation("The last jobs of the store, the newest first", _answer("JobList"))
+JOB: Final = Operation(
+    "A job, with its progress and its result", _answer("JobEntry"), (404,), (in_path("job", _TEXT, "The id of a job"),)
+)
+BEGIN_JOB: Final = Operation(
+    "Begin a check or a collection of garbage in a child process of the server; one of a kind runs at a time",
+    _answer("JobEntry"),
+    (409, 507),
+    (),
+    _body("JobBody"),
+)
 SETTINGS: Final = Operation("The settings of the server that answers, and where each was set", _answer("SettingList"))
 UPSTREAMS: Final = Operation(
     "The upstreams with their health and hit rate, by the counts of the workers of the container that answers",

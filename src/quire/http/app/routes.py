@@ -79,6 +79,9 @@ _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
     Endpoint("GET", f"{_V1}/server", "api.v1:server", Right.ADMIN, "api", v1.SERVER),
     Endpoint("GET", f"{_V1}/doctor", "api.v1:doctor", Right.ADMIN, "api", v1.DOCTOR),
+    Endpoint("GET", f"{_V1}/jobs", "api.v1:jobs", Right.ADMIN, "api", v1.JOBS),
+    Endpoint("GET", f"{_V1}/jobs/{{job}}", "api.v1:job", Right.ADMIN, "api", v1.JOB),
+    Endpoint("POST", f"{_V1}/jobs", "api.v1:begin_job", Right.ADMIN, "api", v1.BEGIN_JOB),
     Endpoint("GET", f"{_V1}/settings", "api.v1:settings", Right.ADMIN, "api", v1.SETTINGS),
     Endpoint("GET", f"{_V1}/upstreams", "api.v1:upstreams", Right.ADMIN, "api", v1.UPSTREAMS),
     Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", None, "api", v1.INDEXES),
@@ -208,11 +211,13 @@ _ADMIN: Final = (
             ("policy/", "admin_policy"),
             ("storage/", "admin_storage"),
             ("server/", "admin_server"),
+            ("jobs/", "admin_jobs"),
             ("settings/", "admin_settings"),
             ("upstreams/", "admin_upstreams"),
         )
     ),
     _of_web("POST", "/-/admin/access/", "change_access", Right.ADMIN, about.CHANGE_ACCESS),
+    _of_web("POST", "/-/admin/jobs/", "begin_job", Right.ADMIN, about.BEGIN_JOB),
     _of_web("POST", "/-/admin/policy/", "change_policy", Right.ADMIN, about.CHANGE_POLICY),
 )
 _OSV: Final = "/-/osv/v1"

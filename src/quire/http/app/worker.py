@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from quire.http.login.sign_on import SignOn
     from quire.http.login.web_sessions import WebSessions
     from quire.http.publishing.exchange import TokenExchange
+    from quire.process.children import Children
     from quire.readme.process import ReadmeProcess
     from quire.search.results import Searching
 
@@ -211,6 +212,13 @@ class Worker:
 
         return ReadmeProcess()
 
+    @cached_property
+    def children(self) -> Children:
+        """The processes of jobs that this worker began."""
+        from quire.process.children import Children  # noqa: PLC0415 - for rare requests
+
+        return Children()
+
     async def close_mirrors(self) -> None:
         """End what is being asked of upstreams."""
         if "mirrors" in self.__dict__:
@@ -299,6 +307,8 @@ class Worker:
         if "searching" in self.__dict__:
             self.searching.close()
         self._threads.close()
+        if "children" in self.__dict__:
+            self.children.close()
         if "readmes" in self.__dict__:
             self.readmes.close()
         if self.access.authenticator is not None:
