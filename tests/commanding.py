@@ -1,11 +1,11 @@
 """Runs `quire` in processes that are forked from one which has imported it: they begin in milliseconds.
 
 Theory of operation. `Commander` starts `python -m tests.commanding`, which imports all of quire and waits on a socket.
-Each request has a command, and descriptors: of its output, its errors, and of a socket for the answer. For each it
-forks a process that waits for another fork, the command itself, and answers with the pid and later the exit code; so
-several run at a time. A command is a process of its own, with its own session, working directory, environment and
-memory, as when it is started by a shell; all it lacks is the time that imports take (`tests.servers.test_startup`
-measures that).
+Each request has a command, and descriptors: of its output, its errors, of a socket for the answer, perhaps of its
+input. For each it forks a process that waits for another fork, the command itself, and answers with the pid and later
+the exit code; so several run at a time. A command is a process of its own, with its own session, working directory,
+environment and memory, as when it is started by a shell; all it lacks is the time that imports take
+(`tests.servers.test_startup` measures that).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 _MOST_BYTES = 1 << 20
-_SOCKET = 3
+_DESCRIPTORS = 4
 _AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 """Beginnings of the names of variables that count when the interpreter starts."""
 
@@ -111,11 +111,13 @@ class Commander:
         weakref.finalize(self, _end, self._socket, self._process)
 
     def run(
-        self, words: Sequence[str], *, cwd: Path, environ: Mapping[str, str], timeout: float
+        self, words: Sequence[str], *, cwd: Path, environ: Mapping[str, str], timeout: float, typed: bytes = b""
     ) -> subprocess.CompletedProcess[str]:
-        """As `subprocess.run` of `quire` with these words."""
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            process = self.start(words, cwd=cwd, environ=environ, output=output, errors=errors)
+        """As `subprocess.run` of `quire` with these words and this input."""
+        with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            read.write(typed)
+            read.seek(0)
+            process = self.start(words, cwd=cwd, environ=environ, output=output, errors=errors, read=read)
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -136,13 +138,14 @@ class Commander:
         environ: Mapping[str, str],
         output: BinaryIO,
         errors: BinaryIO,
+        read: BinaryIO | None = None,
         program: str = "quire",
     ) -> Forked:
-        """`python -m PROGRAM` with these words."""
+        """`python -m PROGRAM` with these words. `read`: its standard input; else it has an empty one."""
         said = {"program": program, "words": list(words), "cwd": str(cwd), "environ": dict(environ)}
         ours, theirs = socket.socketpair()
         with closing(theirs):
-            descriptors = [output.fileno(), errors.fileno(), theirs.fileno()]
+            descriptors = [output.fileno(), errors.fileno(), theirs.fileno(), *([read.fileno()] if read else [])]
             socket.send_fds(self._socket, [json.dumps(said).encode()], descriptors)
         return Forked(words, ours)
 
@@ -172,7 +175,7 @@ def _serve(requests: socket.socket) -> None:
     gc.freeze()  # the commands share this memory
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for the processes that wait for commands
     while True:
-        data, descriptors, _, _ = socket.recv_fds(requests, _MOST_BYTES, _SOCKET)
+        data, descriptors, _, _ = socket.recv_fds(requests, _MOST_BYTES, _DESCRIPTORS)
         if not data:
             return
         if os.fork() == 0:
@@ -184,10 +187,12 @@ def _serve(requests: socket.socket) -> None:
 
 def _wait_for(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    output, errors, answer = descriptors
+    output, errors, answer, *read = descriptors
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        for each in read:
+            os.dup2(each, 0)
         os.dup2(output, 1)
         os.dup2(errors, 2)
         for each in descriptors:

@@ -127,18 +127,23 @@ def quire_command(*arguments: object) -> list[str]:
 
 
 def run_quire(
-    *arguments: object, cwd: Path, environ: Mapping[str, str] | None = None, user: int | None = None
+    *arguments: object,
+    cwd: Path,
+    environ: Mapping[str, str] | None = None,
+    user: int | None = None,
+    typed: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a `quire` that ends by itself."""
+    """Run a `quire` that ends by itself. `typed`: its standard input."""
     words = [*map(str, arguments)]
     environ = environ or environment()
     if user is None and is_like(environ, environment()):
-        return _commander().run(words, cwd=cwd, environ=environ, timeout=DEADLINE)
+        return _commander().run(words, cwd=cwd, environ=environ, timeout=DEADLINE, typed=typed.encode())
     return subprocess.run(
         quire_command(*words),
         cwd=cwd,
         env=environ,
         capture_output=True,
+        input=typed,
         text=True,
         timeout=DEADLINE,
         check=False,

@@ -31,18 +31,9 @@ STORED = "$2y$10$" + "." * 53
 def passwd(folder: Path, *arguments: str, word: str | None = None, **variables: str) -> tuple[int, str]:
     """Run the command with a password on standard input; its exit code and what it printed."""
     flags = () if word is None else ("--stdin",)
-    done = subprocess.run(
-        quire_command("passwd", *arguments, *flags),
-        cwd=folder,
-        env=environment(**variables),
-        input=None if word is None else f"{word}\n".encode(),
-        stdin=subprocess.DEVNULL if word is None else None,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=DEADLINE,
-        check=False,
-    )
-    return done.returncode, done.stdout.decode()
+    typed = "" if word is None else f"{word}\n"
+    done = run_quire("passwd", *arguments, *flags, cwd=folder, environ=environment(**variables), typed=typed)
+    return done.returncode, done.stdout + done.stderr
 
 
 # -- lines ------------------------------------------------------------------------------------------------------------
