@@ -56,13 +56,18 @@ serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this
 	@mkdir -p "$(PACKAGES)"
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
-test: lint ## lint, types and all tests, with the real clients (about ten minutes on two cores)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+# mypy takes one core for most of a minute, so it runs beside the tests; if it finds something, that is printed last.
+test: $(DEV) ## lint, types and all tests, with the real clients (about ten minutes on two cores)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	@found=$$(mktemp); $(BIN)/python -m mypy >$$found 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS); status=$$?; \
+	wait $$types || { status=1; cat $$found; }; rm -f $$found; exit $$status
 
 test-fast: $(DEV) ## the tests without the real clients
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not clients" $(PYTEST_ARGS)
 
-test-proofs: $(DEV) ## real installers, judges and clients that must find a difference, at length (two minutes)
+test-proofs: $(DEV) ## real installers, judges and clients that must find a difference, at length (five minutes)
 	$(BIN)/python -m pytest tests -m proofs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-faults: $(DEV) ## kills and fails a change at every system call, cuts the power, kills servers (minutes; root for some)

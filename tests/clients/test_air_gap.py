@@ -22,7 +22,7 @@ from tests.documents import DOCS, block
 from tests.serving import environment
 from tests.upstreams import FakeIndex, serving_index
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.proofs]
 
 PAGE = DOCS / "how-to" / "air-gap.md"
 PYPROJECT = """[project]

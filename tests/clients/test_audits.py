@@ -13,7 +13,7 @@ from tests.clients.sandbox import Sandbox, installed, ok, refused
 from tests.clients.servers import Servers
 from tests.serving import run_quire
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.proofs]
 
 PROJECT = """
 [project]

@@ -12,7 +12,7 @@ from tests.clients.servers import PASSWORD, USER, Server, Servers
 from tests.distributions import sdist_name, wheel_name
 from tests.documents import DOCS, blocks
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.proofs]
 
 TOOLS = ["flit", "hatch"]
 
