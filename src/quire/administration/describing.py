@@ -30,6 +30,7 @@ def file_entry(listed: ListedFile, path: str | None = None, decision: Decision |
         hashes=file.hashes,
         uploaded=file.uploaded,
         uploader=file.uploader,
+        job=file.job,
         requires_python=file.requires_python,
         yanked=file.yanked,
         metadata_sha256=file.metadata_sha256,

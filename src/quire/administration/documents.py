@@ -240,6 +240,9 @@ class FileEntry(Answer, frozen=True, kw_only=True):
     hashes: dict[str, str]
     uploaded: str | None = None
     uploader: str | None = None
+    job: dict[str, str] | None = None
+    """The CI job of a trusted publisher that published it: `platform`, and as far as known `repository`, `workflow`,
+    `run`, `commit`, `ref`, `environment`, `actor` and the `url` of the run."""
     requires_python: str | None = None
     yanked: bool | str = False
     """False, True, or the reason."""

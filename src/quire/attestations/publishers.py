@@ -10,17 +10,14 @@ Sources: Fulcio's docs/oid-info.md (extensions of certificates), and its configu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from quire.access.ci_identities import CiIdentity
 from quire.domain.errors import InvalidRequest
+from quire.publishing.addresses import GITHUB, github_server
 
-_GITHUB: Final = "https://token.actions.githubusercontent.com"
-_GITHUB_WITH_RESIDENCY: Final = re.compile(r"https://token\.actions\.([a-z0-9-]+\.ghe\.com)")
-_GITHUB_SERVER: Final = re.compile(r"(https://[^/]+)/_services/token")
 _GITLAB: Final = "https://gitlab.com"
 _CIRCLECI: Final = "https://oidc.circleci.com"
 
@@ -67,7 +64,7 @@ def signer_of(identity: CiIdentity) -> Signer:
 
 def _github(identity: CiIdentity) -> Signer:
     claims = identity.claims
-    server = _github_server(identity.issuer)
+    server = github_server(identity.issuer)
     repository, path = claims.get("repository", ""), claims.get("workflow_ref", "").partition("@")[0]
     workflow = path.removeprefix(f"{repository}/.github/workflows/")
     if server is None or not repository or not workflow or workflow == path:
@@ -85,17 +82,7 @@ def _github(identity: CiIdentity) -> Signer:
         )
 
     publisher = {"repository": repository, "workflow": workflow, "environment": claims.get("environment")}
-    return _signer(identity, publisher, mismatch, is_usual=identity.issuer == _GITHUB)
-
-
-def _github_server(issuer: str) -> str | None:
-    """Where the repositories of an issuer are: github.com, a host with data residency, a GitHub Enterprise Server."""
-    if issuer == _GITHUB or issuer.startswith(f"{_GITHUB}/"):
-        return "https://github.com"
-    if found := _GITHUB_WITH_RESIDENCY.fullmatch(issuer):
-        return f"https://{found[1]}"
-    found = _GITHUB_SERVER.fullmatch(issuer)
-    return found[1] if found else None
+    return _signer(identity, publisher, mismatch, is_usual=identity.issuer == GITHUB)
 
 
 def _gitlab(identity: CiIdentity) -> Signer:

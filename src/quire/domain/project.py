@@ -96,6 +96,9 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     attestations as they were sent. UNKNOWN_DIGEST only for a file of another index, which announces none."""
     uploader: str | None = None
     """The authenticated user who published it; None when uploads need no login."""
+    job: dict[str, str] | None = None
+    """The CI job that published it, by its platform's verified word: platform, repository, workflow, run, commit, and
+    the address of the run where that is known; None where none did."""
     blob: str | None = None
     """The folder of the stored file and its companions in the store's blobs; None for a drop-in file."""
     unknown: dict[str, Any] = {}

@@ -38,6 +38,7 @@ def entry_of(upload: Upload) -> File:
         attested=upload.provenance is not None,
         provenance_sha256=None if upload.provenance is None else hashlib.sha256(upload.provenance).hexdigest(),
         uploader=upload.uploader,
+        job=None if upload.job is None else dict(upload.job),
         blob=_blob_of(upload),
     )
 

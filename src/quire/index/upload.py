@@ -34,6 +34,8 @@ class Upload:
     provenance: bytes | None = None
     """The provenance object (PEP 740), as JSON, of attestations that were verified."""
     uploader: str | None = None
+    job: Mapping[str, str] | None = None
+    """See `File`."""
     uploaded: str | None = None
     """RFC 3339 time to record; None for the time of publication."""
 
@@ -70,6 +72,7 @@ def examine(
     signature: bytes | None = None,
     provenance: bytes | None = None,
     uploader: str | None = None,
+    job: Mapping[str, str] | None = None,
     uploaded: str | None = None,
 ) -> Upload:
     """Check staged bytes against everything that is claimed of them.
@@ -114,6 +117,7 @@ def examine(
         signature=signature,
         provenance=provenance,
         uploader=uploader,
+        job=job,
         uploaded=uploaded,
     )
 

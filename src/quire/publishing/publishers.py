@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import InvalidRequest
+from quire.publishing.addresses import run_address
 from quire.publishing.platforms import PLATFORMS, Claims, Platform, text_of
 
 MAX_SETTING: Final = 300
@@ -144,13 +145,15 @@ def remember(publisher: Publisher, claims: Claims) -> Publisher:
     return changed
 
 
-def facts(title: str, claims: Claims) -> dict[str, str]:
-    """The platform, repository, workflow, run and commit of a job, as far as its platform says them; for the log.
+def facts(title: str, claims: Claims, issuer: str = "") -> dict[str, str]:
+    """The platform, repository, workflow, run and commit of a job, as far as its platform says them, and the address of
+    the run where `issuer` is one whose addresses are known; for the log and the record of a file.
 
     `title`: of its platform (`Platform.title`).
     """
     names = next((kind.facts for kind in PLATFORMS.values() if kind.title == title), {})
     found = {word: text_of(claims.get(name))[:MAX_SETTING] for word, name in names.items()}
+    found["url"] = run_address(title, issuer, claims) or ""
     return {"platform": title, **{word: text for word, text in found.items() if text}}
 
 

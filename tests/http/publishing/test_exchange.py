@@ -111,6 +111,10 @@ def test_a_job_gets_a_token_that_uploads_to_its_project_alone(rig: Rig) -> None:
         "environment": "pypi",
         "actor": "octocat",
     }
+    (file,) = rig.one.get("/-/api/v1/indexes/-/projects/acme-tools/files").json()["files"]
+    assert file["job"] == entry["job"]
+    page = rig.one.get("/project/acme-tools/").text
+    assert 'by GitHub acme/tools <span class="mono">release.yml</span>, run 19844302' in page
     shown = rig.quire("log", "acme-tools")
     for part in ("acme/tools", "19844302", SHA[:12]):
         assert part in shown

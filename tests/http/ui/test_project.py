@@ -342,7 +342,7 @@ def test_held_back_files_and_advisories(on_disk: Site) -> None:
     take_in(on_disk.root, advisory)
     text = shown(on_disk, "/project/risky/")
     assert "1 advisory is about this release." in text
-    assert f'<a href="{_path(on_disk)}-/osv/v1/vulns/GHSA-1">GHSA-1</a>' in text
+    assert f'<a href="{_path(on_disk)}-/advisories/GHSA-1/">GHSA-1</a>' in text
     assert "steals &lt;script&gt;" in text
     assert "Fixed in 3.0" in text
     assert on_disk.get("/-/osv/v1/vulns/GHSA-1").status_code == 200

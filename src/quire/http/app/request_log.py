@@ -114,7 +114,7 @@ def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Or
         address=proxies.client_address(request) or None,
         agent=request.headers.get("user-agent"),
         request=context.request_id or None,
-        job=facts(publisher.kind, publisher.claims) if publisher is not None else None,
+        job=facts(publisher.kind, publisher.claims, publisher.issuer) if publisher is not None else None,
     )
 
 

@@ -207,7 +207,14 @@ def _stage(found: Found, identity: str, file: SessionFile, content: Content, use
     try:
         staged, session = content.finish(), found.session
         _check_hashes(staged, file)
-        upload = examine(staged, file.filename, name=session.project, version=session.version, uploader=user)
+        upload = examine(
+            staged,
+            file.filename,
+            name=session.project,
+            version=session.version,
+            uploader=user,
+            job=found.origin.job,
+        )
         if found.index.policies is not None:
             found.index.policies.check_upload(facts_of_upload(upload))
         documents.check_pending(_current(found), identity)

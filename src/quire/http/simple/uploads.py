@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -187,7 +187,7 @@ def _publish(
     """
     content.own()
     try:
-        upload = _examine(content, form, user)
+        upload = _examine(content, form, user, origin.job)
         sent, file = form.fields.get("attestations"), upload.parsed.filename
         if sent and verifier is not None:
             provenance = verifier.verify(sent, file, upload.staged.digests.sha256, context.principal.publisher)
@@ -220,7 +220,7 @@ def facts_of_upload(upload: Upload) -> Facts:
     )
 
 
-def _examine(content: Content, form: Form, user: str | None) -> Upload:
+def _examine(content: Content, form: Form, user: str | None, job: Mapping[str, str] | None) -> Upload:
     return examine(
         content.finish(),
         form.filename or "",
@@ -237,6 +237,7 @@ def _examine(content: Content, form: Form, user: str | None) -> Upload:
         },
         signature=form.fields.get("gpg_signature") or None,
         uploader=user,
+        job=job,
     )
 
 

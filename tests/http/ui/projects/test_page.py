@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,7 @@ from quire.http.ui.projects.difference import (
     difference,
 )
 from quire.http.ui.projects.page import Banner, ProjectPage, project_page, selected
-from quire.http.ui.projects.releases import MOST_VERSIONS, When, files_of, releases_of, when
+from quire.http.ui.projects.releases import MOST_VERSIONS, Job, When, files_of, releases_of, when
 from quire.index.index import Index
 from quire.store.memory import MemoryStore
 from tests.distributions import make_wheel, metadata_text, wheel_name
@@ -201,6 +202,26 @@ def test_dependencies_that_differ() -> None:
         DependencyChange("six", None, "any version", None),
         DependencyChange("idna", "net", ">=2", ">=3"),
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [("https://ci.example/7", "https://ci.example/7"), ("javascript:alert(1)", None), ("http://ci.example/7", None)],
+)
+def test_the_job_that_published_a_file(url: str, address: str | None) -> None:
+    """By name, in one line; only an address of https becomes a link."""
+    index = Index(MemoryStore())
+    job = {"platform": "GitHub", "repository": "acme/\u202etools", "run": "7", "url": url, "commit": "0123456789abcdef"}
+    job["workflow"] = "acme/tools/.github/workflows/release.yml@refs/tags/v1"
+    index.publish([replace(staged_wheel(index.store, "one", "1.0"), job=job)])
+    assert page_of_one(index).files[0].job == Job(
+        "GitHub acme/[U+202E]tools", "7", address, "release.yml", "0123456789ab"
+    )
+
+
+def page_of_one(index: Index) -> ProjectPage:
+    view = view_of(index, "one")
+    return project_page(view, selected(view, None), None, exists=lambda _: False)
 
 
 def test_files_are_compared_by_their_purpose() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
 from packaging.version import Version
 
+from quire.catalog.mirrored import MirroredFile
 from quire.catalog.sources import AnySource, ListedFile, file_path
 from quire.catalog.views import ProjectView
 from quire.domain.foreign_text import one_line
@@ -38,6 +39,20 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """The CI job that published a file."""
+
+    repository: str
+    """With its platform."""
+    run: str
+    """Its number; empty where it is not known."""
+    address: str | None
+    """Of the page of the run, of https."""
+    workflow: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """One file of a release."""
 
@@ -50,6 +65,9 @@ class FileRow:
     sha256: str
     uploaded: When | None
     uploader: str
+    job: Job | None
+    upstream: str
+    """The name of the mirror that it is of, for operators; empty for others."""
     origin: str
     """`hosted`, `dropped in` or `mirrored`."""
     is_attested: bool
@@ -157,12 +175,28 @@ def file_row(source: AnySource, listed: ListedFile, decision: Decision | None = 
         sha256=file.sha256,
         uploaded=when(file.uploaded),
         uploader=one_line(file.uploader or ""),
+        job=None if file.job is None else _job(file.job),
+        upstream=one_line(listed.origin) if isinstance(listed, MirroredFile) else "",
         origin=origin_of(source, listed),
         is_attested=file.provenance_sha256 is not None,
         requires_python=one_line(file.requires_python or ""),
         is_yanked=file.yanked is not False,
         reason=_reason(file),
         warning="" if decision is None else one_line(f"{decision.sentence}."),
+    )
+
+
+def _job(job: Mapping[str, str]) -> Job:
+    def fact(name: str) -> str:
+        return one_line(job.get(name, ""))
+
+    address = job.get("url", "")
+    return Job(
+        repository=f"{fact('platform')} {fact('repository')}".strip(),
+        run=fact("run"),
+        address=address if address.startswith("https://") else None,
+        workflow=fact("workflow").partition("@")[0].rpartition("/")[2],
+        commit=fact("commit")[:12],
     )
 
 
