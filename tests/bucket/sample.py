@@ -12,8 +12,11 @@ import os
 from typing import Final
 
 VARIABLE: Final = "TESTS_BUCKET_SAMPLE"
-CORE: Final = ("tests.http.simple.test_pages", "tests.http.simple.test_files", "tests.http.simple.test_uploads")
-"""Modules of the HTTP tests that read and write the most of a store: pages, downloads, uploads."""
+CORE: Final = (
+    *("tests.http.simple.test_pages", "tests.http.simple.test_files", "tests.http.simple.test_uploads"),
+    *("tests.http.ui.test_project", "tests.http.ui.test_inside"),
+)
+"""Modules of the HTTP tests that read and write the most of a store: pages, downloads, uploads, members of files."""
 
 
 def is_sample() -> bool:

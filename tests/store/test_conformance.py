@@ -251,6 +251,11 @@ class ForgetsDeleted(MemoryRecords):
         return self.names(prefix).names
 
 
+class ForgetsChanges(MemoryRecords):
+    def perhaps_changed(self, prefix: str, since: float) -> frozenset[str] | None:
+        return frozenset()
+
+
 class KeepsNoFirstNote(MemoryRecords):
     def write(
         self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
@@ -442,6 +447,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ForgetsPrefixes, "prefixes_have_all_records"),
     (ErasesOneOnly, "an_erased_record_leaves_no_trace"),
     (ForgetsDeleted, "written_has_deleted_records_too"),
+    (ForgetsChanges, "changes_are_among_those_that_there_may_be"),
     (KeepsNoFirstNote, "a_deletion_keeps_its_note"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),

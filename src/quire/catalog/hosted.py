@@ -211,7 +211,12 @@ class Hosted:
     def has_tag(self, name: str, tag: str) -> bool:
         """Whether the record of a project still has this tag (`Record.tag`). Blocks; cheaper than `project`."""
         record = Record(self.index.key(name), b"", tag)
-        return self._records.read(record.key, record) is record
+        found = self._records.read(record.key, record)
+        return found is record or found.tag == tag
+
+    def perhaps_changed(self, since: float) -> frozenset[str] | None:
+        """See `contracts.Records`. Blocks. Raises StoreError."""
+        return self._records.perhaps_changed(self.index.prefix, since)
 
     def tag(self, parts: Sequence[tuple[AnySource, SourceProject]]) -> str:
         """The tag of the record among these parts of a project; "" where another source has something of it, too,

@@ -153,6 +153,9 @@ class Keeper:
         unread = [name for name in found if stored.get(name) is None]
         read = [name for name in found if stored.get(name) is not None]
         done = len(read)
+        changed = place.perhaps_changed(before.checked - before.took) if before.checked and read else None
+        if changed is not None:  # those without a tag are read each time
+            read = [name for name in read if name in changed or not stored[name]]
         catalog.note(place.key, before._replace(total=len(found), done=done))
         for batch in _batches(sorted(stored.keys() - names), _NAMES_BATCH):
             catalog.remove(place.key, batch)

@@ -59,6 +59,10 @@ class Place:
         names: tuple[str, ...] = self._known.names
         return names
 
+    def perhaps_changed(self, since: float) -> frozenset[str] | None:
+        """The names of projects that may have changed since a moment; None for any. Blocks. Raises StoreError."""
+        return self.source.perhaps_changed(since) if isinstance(self.source, Hosted) else None
+
     def read(self, name: str, known: str | None = None) -> Read | None:
         """A project now; None when there is none, UNCHANGED when it still has the tag `known`. Blocks.
 

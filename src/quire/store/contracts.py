@@ -137,6 +137,14 @@ class Records(Protocol):
         """
         ...
 
+    def perhaps_changed(self, prefix: str, since: float) -> frozenset[str] | None:
+        """The names in the folder `prefix` whose records may have been written after a moment, by the clock of this
+        machine (seconds since the epoch); more of them than were. None where to ask for each record costs no more.
+
+        For copies of all records, which are compared with the store now and then. Raises StoreError.
+        """
+        ...
+
     def erase(self, key: str) -> None:
         """Remove a record, and all below it where it is a folder, present and deleted ones, without a trace: they were
         never written then. For keys that nothing reads or writes any more, since a tag may come back. Idempotent; when

@@ -222,6 +222,10 @@ class MemoryRecords:
             keys = (key.rpartition("/") for key in self._state.revisions)
             return tuple(sorted(name for folder, _, name in keys if folder == prefix))
 
+    def perhaps_changed(self, prefix: str, since: float) -> frozenset[str] | None:
+        check_record_key(prefix)
+        return None
+
     def prefixes(self) -> tuple[str, ...]:
         with self._faults.around("names", ""), self._state.lock:
             keys = [key.split("/") for key in self._state.revisions]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from quire.domain.errors import Conflict, InvalidName
 from quire.store.contracts import MAX_RECORD_PART, Pacing, Record
 from quire.testing.helpers import create, document, refused, require
@@ -216,6 +218,16 @@ def written_has_deleted_records_too(sandbox: Sandbox) -> None:
         require(found == ("gone", "kept"), "written must have present and deleted names, sorted, and no others.")
 
 
+def changes_are_among_those_that_there_may_be(sandbox: Sandbox) -> None:
+    """A record that was written after a moment is among those that may have been, if the store can say which."""
+    one, other = sandbox.worker(), sandbox.worker()
+    begun = time.time()
+    kept = create(one, sandbox.record("kept"), document(1))
+    one.records.write(kept.key, document(2), kept)
+    found = other.records.perhaps_changed(sandbox.folder, begun)
+    require(found is None or "kept" in found, "perhaps_changed must have each record that was written since.")
+
+
 def a_draft_is_written_as_its_bytes_are(sandbox: Sandbox) -> None:
     """A draft stores nothing by itself, is refused where its bytes would be, and is read back as they are."""
     writer, reader = sandbox.worker(), sandbox.worker()
@@ -349,6 +361,7 @@ RULES: tuple[Rule, ...] = (
     a_deleted_record_is_absent,
     a_deletion_keeps_its_note,
     written_has_deleted_records_too,
+    changes_are_among_those_that_there_may_be,
     a_draft_is_written_as_its_bytes_are,
     similar_keys_are_different_records,
     record_keys_cannot_escape,

@@ -124,6 +124,7 @@ class Counting:
             assert (await client.head(file_path("1.0", small))).headers["content-length"] == str(len(small))
         with self.row("download a file of 20 MiB"):
             assert (await client.get(file_path("2.0", self.large))).content == self.large
+        await self._shown(client)
         for path in ("/health", "/health"):
             with self.row("`/health`"):
                 assert (await client.get(path)).status_code == 200
@@ -135,6 +136,19 @@ class Counting:
             self.forget()
             with self.row("page of a project that did not change, with a login"):
                 assert (await guarded.get("/simple/acme/", auth=("eva", "secret"))).status_code == 200
+
+    async def _shown(self, client: httpx.AsyncClient) -> None:
+        """The pages for people."""
+        wheel = f"/project/acme/1.0/files/{wheel_name('acme', '1.0')}/"
+        for path, label in (
+            ("/project/acme/1.0/", "page of a project for people, the first time"),
+            ("/project/acme/1.0/", "page of a project for people, again"),
+            (wheel, "look inside a small wheel"),
+            (f"{wheel}acme-1.0.dist-info/METADATA", "the text of one of its members"),
+        ):
+            with self.row(label):
+                answer = await client.get(path)
+                assert answer.status_code == 200, answer.text
 
     async def _delete(self, client: httpx.AsyncClient) -> None:
         with self.row("delete a release, by HTTP"):

@@ -14,6 +14,8 @@ from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_rec
 
 _FENCES = 20
 """Attempts to write a record again that others change at the same time."""
+_CLOCKS_APART = 900.0
+"""Seconds by which the clocks of a machine and of a bucket may differ; buckets refuse requests of greater ones."""
 
 
 class BucketRecords:
@@ -85,6 +87,14 @@ class BucketRecords:
         self._check()
         keys = (each.key.removeprefix(f"records/{prefix}/") for each in self._bucket.list(f"records/{prefix}"))
         return tuple(sorted(key.removesuffix(".json") for key in keys if "/" not in key))
+
+    def perhaps_changed(self, prefix: str, since: float) -> frozenset[str] | None:
+        """See `contracts.Records`: the bucket's own listing has the time of each object, by the bucket's clock."""
+        check_record_key(prefix)
+        self._check()
+        folder = f"records/{prefix}"
+        found = (each for each in self._bucket.list(folder) if each.modified >= since - _CLOCKS_APART)
+        return frozenset(each.key.removeprefix(f"{folder}/").removesuffix(".json") for each in found)
 
     def prefixes(self) -> tuple[str, ...]:
         """See `contracts.Records`: the folders that have a list of names."""

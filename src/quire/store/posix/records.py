@@ -430,6 +430,9 @@ class PosixRecords:
     def written(self, prefix: str) -> tuple[str, ...]:
         return self.listing.written(prefix)
 
+    def perhaps_changed(self, prefix: str, since: float) -> None:
+        check_record_key(prefix)
+
     def prefixes(self) -> tuple[str, ...]:
         return self.listing.prefixes()
 

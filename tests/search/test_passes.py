@@ -1,0 +1,76 @@
+"""Passes through a place whose store is a bucket: the requests that they take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+from quire.catalog.hosted import Hosted
+from quire.index.index import Index
+from quire.search.catalog import Catalog, Progress
+from quire.search.keeping import Keeper
+from quire.search.places import places_of
+from quire.store.bucket.objects import Listed, Object, Unchanged, Version
+from quire.store.bucket.store import BucketStore
+from tests.index.test_index import staged_wheel
+from tests.store.bucket.memory import MemoryBucket
+
+
+class Aged(MemoryBucket):
+    """All that is written before `since` was written a day ago; reads of records are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since = 0.0
+        self.reads: list[str] = []
+
+    def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
+        if key.startswith("records/"):
+            self.reads.append(key.rpartition("/")[2])
+        return super().get(key, known)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        for each in super().list(prefix):
+            yield each if each.modified >= self.since else each._replace(modified=each.modified - 86_400)
+
+
+def test_a_pass_reads_what_was_written_since_the_one_before(tmp_path: Path) -> None:
+    """One listing says so; what is of no tag is read each time, and a project that was found changed is entered."""
+    bucket = Aged()
+    store = BucketStore(bucket, "memory:")
+    index = Index(store)
+    for name in ("one", "two", "three"):
+        index.publish([staged_wheel(store, name, "1.0")])
+    (place,) = places_of([Hosted(index)])
+    with ThreadPoolExecutor(1) as executor:
+        keeper = Keeper(Catalog(tmp_path), lambda: executor, waits=True)
+        wait(keeper.look([place]))
+        bucket.since = time.time()
+        index.publish([staged_wheel(store, "two", "2.0")])
+        hour_ago = time.time() - 3600
+        keeper.catalog.note(place.key, Progress(3, 3, hour_ago, 1.0))
+        bucket.reads.clear()
+        wait(keeper.look([place]))
+        keeper.close()
+    assert set(bucket.reads) == {"two.json"}
+    row = keeper.catalog.row(place.key, "two")
+    assert row is not None
+    assert row.facts is not None
+    assert row.facts.version == "2.0"
+    assert keeper.catalog.progress([place.key])[place.key].checked > hour_ago
+
+
+def test_a_record_is_known_by_its_tag_alone() -> None:
+    """On each kind of store, one read says whether it is unchanged."""
+    bucket = Aged()
+    store = BucketStore(bucket, "memory:")
+    index = Index(store)
+    index.publish([staged_wheel(store, "one", "1.0")])
+    hosted = Hosted(index)
+    tag = store.records.read(index.key("one")).tag
+    bucket.reads.clear()
+    assert hosted.has_tag("one", tag)
+    assert not hosted.has_tag("one", f"{tag}x")
+    assert len(bucket.reads) == 2
