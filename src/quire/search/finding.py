@@ -7,7 +7,6 @@ projects with the words anywhere. Each rank is bounded, so a word that all proje
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -179,17 +178,18 @@ class _Finding:
 
     def _mistyped(self, name: str) -> list[Candidate]:
         """The projects whose names have many trigrams of this one, and are few edits away; none where others are
-        enough."""
+        enough, or a name begins with this one: then it is not mistyped."""
         most = most_edits(name)
-        if not most or len(self._found) >= _ENOUGH:
+        if not most or len(self._found) >= _ENOUGH or any(each.name.startswith(name) for each in self._found.values()):
             return []
-        shared: Counter[int] = Counter()
-        for each in list(dict.fromkeys(_trigrams(f"^{name}$")))[:_MOST_TRIGRAMS]:
-            found = self._connection.execute(
-                "SELECT rowid FROM names WHERE names MATCH ? LIMIT ?", (f'"{each}"', _MOST_POSTINGS)
-            )
-            shared.update(row for (row,) in found)
-        compared = [row for row, _ in shared.most_common(_MOST_COMPARED)]
+        trigrams = list(dict.fromkeys(_trigrams(f"^{name}$")))[:_MOST_TRIGRAMS]
+        one = "SELECT rowid FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?)"
+        sql = (
+            f"SELECT rowid FROM ({' UNION ALL '.join([one] * len(trigrams))})"  # noqa: S608 - ours
+            " GROUP BY rowid ORDER BY count(*) DESC, rowid LIMIT ?"
+        )
+        values = [value for each in trigrams for value in (f'"{each}"', _MOST_POSTINGS)]
+        compared = [row for (row,) in self._connection.execute(sql, (*values, _MOST_COMPARED))]
         marks = ", ".join("?" * len(compared))
         sql = f"SELECT {_COLUMNS} FROM projects p WHERE p.id IN ({marks}) AND {self._filter.where}"  # noqa: S608 - ours
         rows = [Candidate(*each) for each in self._connection.execute(sql, (*compared, *self._filter.values))]

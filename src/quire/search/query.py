@@ -147,17 +147,22 @@ def most_edits(name: str) -> int:
 
 def distance(first: str, second: str, most: int) -> int:
     """Insertions, deletions, replacements and swaps of neighbours between two texts; `most` + 1 for more than that."""
+    far = most + 1
     if abs(len(first) - len(second)) > most:
-        return most + 1
+        return far
     before: list[int] = []
     row = list(range(len(second) + 1))
     for place, left in enumerate(first, 1):
-        older, before, row = before, row, [place]
-        for other, right in enumerate(second, 1):
+        older, before = before, row
+        row = [far] * (len(second) + 1)
+        row[0] = place
+        begin, end = max(1, place - most), min(len(second), place + most)  # all others are too far apart
+        for other in range(begin, end + 1):
+            right = second[other - 1]
             cost = min(before[other] + 1, row[other - 1] + 1, before[other - 1] + (left != right))
             if place > 1 and other > 1 and left == second[other - 2] and first[place - 2] == right:
                 cost = min(cost, older[other - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return most + 1
-    return min(row[-1], most + 1)
+            row[other] = cost
+        if min(row[begin - 1 : end + 1]) > most:
+            return far
+    return min(row[-1], far)
