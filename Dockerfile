@@ -1,7 +1,7 @@
 # The container image of quire: Python, the locked dependencies, quire, and nothing that builds or installs.
 #
-#   scripts/image                              builds quire:latest with podman or docker, as pip is set up on this machine
-#   docker build -t quire .                    the same where pip needs no settings (podman: --format docker, for the health check)
+#   scripts/image                              builds quire-index:latest with podman or docker, as pip is set up on this machine
+#   docker build -t quire-index .                    the same where pip needs no settings (podman: --format docker, for the health check)
 #
 # BASE is any Debian with a Python from 3.11 on, and its venv in the build stage: the slim Python images, or a Debian
 # of your own. Settings of pip (an index of your own, its credentials, its certificates) come as secrets of the build,

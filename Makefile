@@ -140,6 +140,10 @@ format: $(DEV) ## rewrite the sources as ruff would have them
 
 dev: $(DEV) ## make .venv with everything in it, and nothing more
 
+dist: $(DEV) ## the wheel and the sdist in dist/, the same bytes from the same files
+	@rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+
 lock: $(DEV) ## write requirements/*.txt after an edit of pyproject.toml, with as few changes as possible
 	scripts/lock
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
-from quire import __version__
+from quire import VERSION_LINE
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError, QuireError, UnknownLayout
 
@@ -125,7 +125,7 @@ def make_parser(commands: Iterable[str] = COMMANDS) -> tuple[argparse.ArgumentPa
     parser = Parser(
         prog="quire", description="A private Python package index whose every worker tells the truth at once."
     )
-    parser.add_argument("--version", action="version", version=f"quire {__version__}")
+    parser.add_argument("--version", action="version", version=VERSION_LINE)
     parser.add_argument(
         "--url",
         metavar="URL",

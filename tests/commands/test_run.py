@@ -143,7 +143,7 @@ def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str],
 def test_version_and_help(tmp_path: Path) -> None:
     """--version works at both levels; --help tells what --backend means today, and every flag."""
     for arguments in (["--version"], ["run", "--version"]):
-        assert run_quire(*arguments, cwd=tmp_path).stdout == f"quire {quire.__version__}\n"
+        assert run_quire(*arguments, cwd=tmp_path).stdout == f"quire {quire.__version__} (to install: quire-index)\n"
     text = " ".join(run_quire("run", "--help", cwd=tmp_path).stdout.split())
     assert "all three mean the same engine, which is always consistent" in text
     for flag in PYPISERVER_FLAGS:

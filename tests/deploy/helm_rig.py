@@ -25,7 +25,7 @@ import yaml
 from tests.clients import environments
 
 PROJECT = Path(__file__).parent.parent.parent
-CHART = PROJECT / "deploy" / "helm" / "quire"
+CHART = PROJECT / "deploy" / "helm" / "quire-index"
 CACHE = PROJECT / ".cache" / "deploy" / "helm"
 REQUIREMENTS = Path(__file__).with_name("helm_requirements.txt")
 HELMS = {"helm 3": "v31", "helm 4": "v35"}

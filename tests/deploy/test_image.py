@@ -80,7 +80,7 @@ def test_the_bill_of_materials_lists_what_is_installed(podman: Podman, image: st
     assert code == 0
     bill = json.loads(text)
     assert bill["bomFormat"] == "CycloneDX"
-    assert bill["metadata"]["component"]["name"] == "quire"
+    assert bill["metadata"]["component"]["name"] == quire.DISTRIBUTION
     listed = {(each["name"].lower(), each["version"]) for each in bill["components"]}
     ask = "import importlib.metadata as m; print(*(f'{d.name.lower()}=={d.version}' for d in m.distributions()))"
     code, text = podman.run("--entrypoint", "python", image, "-P", "-c", ask)
@@ -88,7 +88,7 @@ def test_the_bill_of_materials_lists_what_is_installed(podman: Podman, image: st
     installed = {(name, version) for name, _, version in (each.partition("==") for each in text.split())}
     assert {"gunicorn", "uvicorn", "dumb-init"} <= dict(installed).keys()
     assert "pip" not in dict(installed)
-    assert listed | {("quire", quire.__version__)} == installed
+    assert listed | {(quire.DISTRIBUTION, quire.__version__)} == installed
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_workers_are_counted_by_what_the_container_may_use(podman: Podman, image
 def test_every_command_of_quire_can_be_run(podman: Podman, image: str, packages: Path) -> None:
     """The arguments are quire's; exit codes and errors come through."""
     options = volume(packages, "/data/packages")
-    assert podman.run(*options, image, "--version") == (0, f"quire {quire.__version__}\n")
+    assert podman.run(*options, image, "--version") == (0, f"{quire.VERSION_LINE}\n")
     code, said = podman.run(*options, image, "ls")
     assert code == 0, said
     code, said = podman.run(*options, image, "run", "--nonsense")

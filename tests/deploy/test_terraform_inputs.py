@@ -38,7 +38,7 @@ def test_everything_can_be_worked_out(variation: str) -> None:
         ("service_name", "-quire"),
         ("service_name", "q" * 33),
         ("environment", "Production!"),
-        ("docker_image", "quire:latest"),
+        ("docker_image", "quire-index:latest"),
         ("docker_image_tag", "sha256:123"),
         ("cpu_architecture", "arm"),
         ("container_cpu", 64),

@@ -21,7 +21,7 @@ from tests.command_line import commands
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, Served, environment, free_port, running
 
-SERVER_MODULES = {"uvicorn": 584, "gunicorn": 632}  # a worker that is forked needs the standard library's ways to fork
+SERVER_MODULES = {"uvicorn": 585, "gunicorn": 633}  # a worker that is forked needs the standard library's ways to fork
 """gunicorn's processes import uvicorn, too."""
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""

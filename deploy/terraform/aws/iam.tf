@@ -25,7 +25,7 @@ resource "aws_iam_role" "execution" {
 }
 
 locals {
-  # 123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/quire: account, region, repository; [] for other registries.
+  # 123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/quire-index: account, region, repository; [] for other registries.
   ecr = flatten(regexall("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(.+)$", var.docker_image))
 }
 

@@ -98,7 +98,7 @@ variable "tags" {
 }
 
 variable "docker_image" {
-  description = "The repository of quire's image, without a tag, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire. There is no public one: build it from this repository's Dockerfile."
+  description = "The repository of quire's image, without a tag, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire-index. There is no public one: build it from this repository's Dockerfile."
   type        = string
 
   validation {

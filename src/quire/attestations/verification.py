@@ -40,7 +40,7 @@ class AttestationVerifier:
                 except ImportError as error:
                     raise ConfigurationError(
                         f"Verifying attestations needs the extra 'attestations', which is not installed ({error}); "
-                        "install quire[attestations], or leave --attestations at 'auto' or 'ignore'."
+                        "install quire-index[attestations], or leave --attestations at 'auto' or 'ignore'."
                     ) from error
                 self._signatures = SignatureVerifier(roots)
             return self._signatures

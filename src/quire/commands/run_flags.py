@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from quire import __version__
+from quire import VERSION_LINE
 from quire.config.settings import DEFAULT_FALLBACK_URL, SERVERS
 
 
@@ -19,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "(s3://bucket/prefix), carries the store, in its folder quire/, and takes uploads",
     )
     add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
-    add("--version", action="version", version=f"quire {__version__}")
+    add("--version", action="version", version=VERSION_LINE)
     listening = parser.add_argument_group("listening")
     add = listening.add_argument
     add("-p", "--port", help="listen on PORT (default: 8080); 0 takes a free one")

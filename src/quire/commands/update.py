@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from quire import __version__
+from quire import VERSION_LINE
 from quire.commands.common import origin_of, plain, print_json, resolve_for_store
 from quire.commands.progress import Meter
 from quire.config import network, values
@@ -79,7 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
     add("--hash-algo", metavar="NAME", help="accepted as 'quire run' does; downloads are verified by sha256 anyway")
     add("--backend", metavar="NAME", help="auto, simple-dir or cached-dir: all three mean the same")
-    add("--version", action="version", version=f"quire {__version__}")
+    add("--version", action="version", version=VERSION_LINE)
     add("-v", "--verbose", action="count", help="log more; repeat for yet more")
     add("--log-file", metavar="FILE", help="log to FILE as well")
     add("--log-stream", metavar="STREAM", help="log to stdout, stderr (the default here) or none")

@@ -65,7 +65,7 @@ def _check_installed(flag: str) -> None:
 
     if find_spec("jwt") is None or find_spec("cryptography") is None:
         raise ConfigurationError(
-            f"{flag} verifies signatures, which needs the extra [oidc]: pip install 'quire[oidc]'."
+            f"{flag} verifies signatures, which needs the extra [oidc]: pip install 'quire-index[oidc]'."
         )
 
 

@@ -118,7 +118,7 @@ def open_objects(place: str) -> ObjectBucket:
     try:
         from quire.store.bucket.client import open_bucket  # noqa: PLC0415 - see `open_store`
     except ImportError as error:
-        raise ConfigurationError("A store in a bucket needs obstore; install quire[bucket].") from error
+        raise ConfigurationError("A store in a bucket needs obstore; install quire-index[bucket].") from error
     return open_bucket(place, os.environ)
 
 

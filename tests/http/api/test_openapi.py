@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -40,6 +41,15 @@ def _ask(root: Path, *requests: tuple[str, str, dict[str, Any]], **settings: Any
     return asyncio.run(ask())
 
 
+def _routes(above: Any) -> Iterator[Route]:
+    """All routes below, in their order."""
+    for each in above.routes:
+        if isinstance(each, Route):
+            yield each
+        else:
+            yield from _routes(each)
+
+
 def _operations(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(path, method): one for path, methods in found["paths"].items() for method, one in methods.items()}
 
@@ -50,8 +60,7 @@ def test_every_route_is_described_and_no_other(health: str, tmp_path: Path) -> N
     application = create_application(Settings(directories=(str(tmp_path),), health_endpoint=health))
     routes = {
         (re.sub(r":path}", "}", route.path), method.lower())
-        for route in application.routes
-        if isinstance(route, Route)
+        for route in _routes(application)
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert set(_operations(document(health))) == routes
@@ -60,7 +69,8 @@ def test_every_route_is_described_and_no_other(health: str, tmp_path: Path) -> N
 def test_no_health_endpoint_takes_the_place_of_a_route(tmp_path: Path) -> None:
     """The first segment of every route is one that `--health-endpoint` refuses."""
     application = create_application(Settings(directories=(str(tmp_path),), health_endpoint="/health"))
-    firsts = {route.path.split("/")[1] for route in application.routes if isinstance(route, Route)}
+    firsts = {route.path.split("/")[1] for route in _routes(application)}
+    assert firsts > {"simple", "packages"}
     assert firsts - {"health", "{name}", "{index}", "@{moment}"} <= RESERVED_PATHS  # and none begins with @
 
 
@@ -152,6 +162,6 @@ def test_mounts_are_no_way_round(tmp_path: Path) -> None:
     application = create_application(Settings(directories=(str(tmp_path),), server_base_url="/python"))
     (mount,) = (route for route in application.routes if isinstance(route, Mount))
     plain = create_application(Settings(directories=(str(tmp_path),)))
-    assert [r.path for r in mount.routes if isinstance(r, Route)] == [
-        r.path for r in plain.routes if isinstance(r, Route)
-    ]
+    paths = [route.path for route in _routes(plain)]
+    assert "/simple/" in paths
+    assert [route.path for route in _routes(mount)] == paths

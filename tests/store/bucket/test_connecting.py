@@ -185,7 +185,7 @@ def test_a_profile_without_botocore_names_the_extra(home: Path) -> None:
         "except ConfigurationError as error:\n    print(error)\n"
     )
     assert python(program) == (
-        "AWS_PROFILE=keys needs botocore; install quire[aws], or give the credentials themselves.\n"
+        "AWS_PROFILE=keys needs botocore; install quire-index[aws], or give the credentials themselves.\n"
     )
 
 

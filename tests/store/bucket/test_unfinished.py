@@ -54,7 +54,7 @@ class Control:
 @pytest.mark.parametrize(
     ("url", "control", "reason"),
     [
-        ("s3://bucket/store", None, "quire[aws]"),
+        ("s3://bucket/store", None, "quire-index[aws]"),
         ("s3://bucket/store", Control(), "s3:ListBucketMultipartUploads"),
         ("gs://bucket/store", None, "in S3 alone"),
     ],

@@ -26,7 +26,7 @@ def check_settings(control: S3Control | None, prefix: str, ours: str, server: st
             "settings",
             Result.WARNING,
             "The settings of the bucket were not asked for: versions, lifecycle rules, retention, encryption.",
-            f"For S3 install quire[aws]. {_LOOK}",
+            f"For S3 install quire-index[aws]. {_LOOK}",
         )
         return
     rules = _rules(control)

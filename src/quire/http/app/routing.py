@@ -19,7 +19,7 @@ class Routes(BaseRoute):
     """One route in place of many, of which the first one that fits counts."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes = routes
+        self.routes = routes
         self._fitting = FirstFit([each.path for each in routes])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -29,12 +29,12 @@ class Routes(BaseRoute):
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         number = None if "\n" in path else self._fitting.of(path)  # to Starlette's routes a line's end is an end
         if number is not None:
-            route = self._routes[number]
+            route = self.routes[number]
             match, child = route.matches(scope)
             if match is Match.FULL:
                 return match, {**child, "route": route}
         chosen: tuple[Match, Scope] = Match.NONE, {}
-        for route in self._routes:
+        for route in self.routes:
             match, child = route.matches(scope)
             if match.value > chosen[0].value:
                 chosen = match, {**child, "route": route}

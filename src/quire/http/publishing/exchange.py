@@ -71,8 +71,8 @@ class TokenExchange:
         if self._read_only:
             raise MintRefused("not-enabled", "This index is served read-only; publish to the one that is not.", 403)
         if not is_available():
-            log.error("tokens of CI jobs cannot be verified", needs="quire[oidc]")
-            raise MintRefused("not-enabled", "This server cannot verify tokens: it lacks the extra quire[oidc].", 403)
+            log.error("tokens of CI jobs cannot be verified", needs="quire-index[oidc]")
+            raise MintRefused("not-enabled", "This server cannot verify tokens; it lacks quire-index[oidc].", 403)
         return state.document.audience
 
     async def mint(self, text: str, address: str, origin: Origin) -> Minted:

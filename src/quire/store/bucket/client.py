@@ -117,8 +117,8 @@ class ObjectBucket:
 
     @cached_property
     def control(self) -> S3Control | None:
-        """The client for requests that obstore lacks; None where the bucket is no S3 bucket, or botocore (`quire[aws]`)
-        is missing. Sends no request yet.
+        """The client for requests that obstore lacks; None where the bucket is no S3 bucket, or botocore
+        (`quire-index[aws]`) is missing. Sends no request yet.
         """
         if not self.url.startswith("s3:"):
             return None
@@ -312,7 +312,7 @@ class ObjectBucket:
         if not self.url.startswith(("s3:", "gs:")):
             return 0
         if self.control is None:
-            why = "they can be listed in S3 alone" if self.url.startswith("gs:") else "this takes quire[aws]"
+            why = "they can be listed in S3 alone" if self.url.startswith("gs:") else "this takes quire-index[aws]"
             log.warning(_LEFT, reason=why)
             return 0
         aborted = 0

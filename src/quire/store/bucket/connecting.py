@@ -132,7 +132,7 @@ def _session(environ: Mapping[str, str]) -> Any:
         if profile is None:
             return None
         raise ConfigurationError(
-            f"AWS_PROFILE={profile} needs botocore; install quire[aws], or give the credentials themselves."
+            f"AWS_PROFILE={profile} needs botocore; install quire-index[aws], or give the credentials themselves."
         ) from error
     logging.getLogger("botocore").setLevel(logging.CRITICAL)  # its warnings, with tracebacks, repeat raised errors
     session = botocore.session.Session(profile=profile)

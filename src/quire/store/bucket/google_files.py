@@ -50,8 +50,8 @@ def google_provider(environ: Mapping[str, str], home: str) -> Callable[[], GCSCr
         import google.auth.transport.requests  # noqa: PLC0415 - as above
     except ImportError as error:
         raise ConfigurationError(
-            f"The credentials in {path} ({found['type']}) need google-auth; install quire[gcs], or name the file of a "
-            f"service account in {_VARIABLE}."
+            f"The credentials in {path} ({found['type']}) need google-auth; install quire-index[gcs], or name the file "
+            f"of a service account in {_VARIABLE}."
         ) from error
     try:
         return _Provider(_credentials(found))

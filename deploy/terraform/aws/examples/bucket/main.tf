@@ -28,7 +28,7 @@ module "quire" {
   load_balancer_subnets = ["subnet-0cccccccccccccccc", "subnet-0dddddddddddddddd"]
   zone_id               = "Z0123456789ABCDEFGHIJ"
   dns_names             = ["pypi"]
-  docker_image          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire"
+  docker_image          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire-index"
   docker_image_tag      = "0.1.0"
 
   storage                     = "s3"

@@ -41,7 +41,7 @@ module "quire" {
   zone_id               = "Z0123456789ABCDEFGHIJ"
   dns_names             = ["pypi", "packages"]
 
-  docker_image     = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire"
+  docker_image     = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire-index"
   docker_image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   cpu_architecture = "ARM64"
   container_cpu    = 1024

@@ -1,0 +1,18 @@
+"""Fixtures of the tests of the release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import sandbox
+from tests.release.building import build
+
+__all__ = ["sandbox"]
+
+
+@pytest.fixture(scope="package")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sdist and the wheel, by kind."""
+    return build(tmp_path_factory.mktemp("built"), mtime=1_700_000_000.0, umask=0o022)
