@@ -90,7 +90,7 @@ def from_imports(path: Path) -> list[tuple[str, str]]:
 def test_tests_mirror_the_source() -> None:
     """A folder of tests has the name of a folder of the source, or is a suite of its own that the map names."""
     tests = Path(__file__).parent
-    suites = {"browser", "bucket", "clients", "deploy", "faults", "fuzz", "linearizability", "nfs", "oracle"}
+    suites = {"browser", "bucket", "clients", "deploy", "faults", "fuzz", "linearizability", "nfs", "oracle", "release"}
     folders = {
         path.parent.relative_to(tests)
         for path in tests.rglob("test_*.py")

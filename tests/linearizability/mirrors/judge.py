@@ -10,6 +10,10 @@ complete before its request began, on whichever worker, in whichever form. Such 
 each answer can be given a state so that they never go back in real time. The bounds are only from below, so the
 earliest possible state of each answer, by the order of the requests, finds an explanation if there is one.
 
+An absence binds no other answer until a page was given: a name that was never found has no record, so each worker has
+its own word of it, from the upstream. One may have asked just before the upstream removed the project, and hear of it
+late: its page is the first record, and counts from then on for all.
+
 An upstream that lies changes nothing in this: it may say less than it has published (an old page with an old number, a
 304 for a page that has changed), and a mirror that believes it lags; but what the mirror has said once it never takes
 back.
@@ -153,7 +157,8 @@ class _Judge:
             numbers = self._states_of(read.observation)
             at = bisect_left(numbers, earliest)
             if at < len(numbers) and self._begun[numbers[at]] <= read.ended:
-                if not isinstance(read.observation, NotThere):
+                is_kept = was_found or self._published[numbers[at]].shown is not None
+                if is_kept and not isinstance(read.observation, NotThere):
                     heapq.heappush(ended, (read.ended, numbers[at]))
             elif isinstance(read.observation, NotThere):
                 self._convict(Kind.ABSENT, read, f"after {earliest}")

@@ -82,6 +82,14 @@ def test_what_may_be_unknown_is_no_violation() -> None:
     assert judged((210, 220, page(2)), (221, 230, Failed(503))).violations == {}
 
 
+def test_an_absence_binds_once_a_page_was_given() -> None:
+    """Before, no record has it: a worker that asked earlier may get the page of before, and make the first record."""
+    late = [(310, 320, page(2)), (321, 330, page(1)), (331, 340, page(1))]
+    assert judged(*late).violations == {}
+    assert judged((10, 20, page(0)), *late).violations == {Kind.BACK: 2}
+    assert judged(*late, (341, 350, page(2)), (351, 360, page(1))).violations == {Kind.BACK: 1}
+
+
 def test_an_absence_can_be_of_several_states() -> None:
     """The earliest one that explains it is taken, so that later answers are not bound by more than was said."""
     published = {"foo": [Published(at, page) for at, page in enumerate([None, shown("1"), None, shown("2")])]}
