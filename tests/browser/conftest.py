@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Final, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.asking import Site
 from tests.browser.content import filled_site
@@ -41,6 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=_MILLISECONDS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM)
         yield launched
@@ -70,9 +71,10 @@ def desktop(browser: Browser) -> Iterator[BrowserContext]:
         yield made
 
 
-def new_context(browser: Browser, variant: Variant) -> BrowserContext:
-    """A browser without cookies. Close it."""
+def new_context(browser: Browser, variant: Variant, *, runs_scripts: bool = True) -> BrowserContext:
+    """A browser without cookies. Close it. `runs_scripts`: else none at all, so that axe-core cannot be used."""
     context = browser.new_context(
+        java_script_enabled=runs_scripts,
         viewport={"width": variant.width, "height": variant.height},
         color_scheme="dark" if variant.dark else "light",
         reduced_motion="reduce",

@@ -36,6 +36,8 @@ class Publishers(NamedTuple):
     word: str
     """Of the platform that the form is for."""
     platform: Platform
+    is_chosen: bool
+    """Whether the reader has chosen it, or has sent the form in vain."""
 
 
 class Name(NamedTuple):
@@ -67,10 +69,11 @@ async def publishers(request: Request, name: str, done: Done | None) -> Publishe
         if page["next"] is None:
             break
         query["cursor"] = page["next"]
-    given = {} if done is None else done.given
-    word = given.get("platform", [request.query_params.get("platform", "")])[0]
-    word = word if word in PLATFORMS else next(iter(PLATFORMS))
-    return Publishers(page["audience"], entries, word, PLATFORMS[word])
+    chosen = request.query_params.get("platform")
+    if done is not None:
+        chosen = done.given["platform"][0] if done.is_error and "platform" in done.given else None
+    word = chosen if chosen is not None and chosen in PLATFORMS else next(iter(PLATFORMS))
+    return Publishers(page["audience"], entries, word, PLATFORMS[word], is_chosen=chosen is not None)
 
 
 async def claim(request: Request, name: str) -> Name | None:
