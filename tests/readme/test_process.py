@@ -16,6 +16,7 @@ import pytest
 
 from quire.readme.markup import Markup, markup_of
 from quire.readme.process import MAX_RENDERED, MAX_SHOWN, ReadmeProcess
+from tests.hostile_content import DIRECTIVES, README_ATTACKS
 
 MARKDOWN = "text/markdown; charset=UTF-8; variant=GFM"
 RST = "text/x-rst"
@@ -124,39 +125,10 @@ def test_an_empty_description_is_no_readme(readmes: ReadmeProcess) -> None:
     assert readmes.render("", None).html is None
 
 
-ATTACKS = [
-    "<script>alert(1)</script>",
-    "<ScRiPt src=https://e.org/x.js></sCrIpT>",
-    "<img src=x onerror=alert(1)>",
-    "<svg onload=alert(1)><script>alert(1)</script></svg>",
-    "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
-    "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
-    "<a href='javascript:alert(1)'>x</a>",
-    "<a href=' java\tscript:alert(1)'>x</a>",
-    "<a href='data:text/html,<script>alert(1)</script>'>x</a>",
-    "<a href='vbscript:x'>x</a><a href='//evil.example/'>x</a><a href='/-/logout'>x</a><a href='../x'>y</a>",
-    "[x](javascript:alert(1)) [y](JaVaScRiPt:alert(1)) [z](data:text/html;base64,PHN2Zz4=) <javascript:alert(1)>",
-    "[x][1]\n\n[1]: javascript:alert(1)",
-    "![x](javascript:alert(1)) ![x](data:image/svg+xml;base64,PHN2Zz4=)",
-    '![x" onload="alert(1)](https://e.org/a.png "t\\" onload=alert(1)")',
-    "<iframe src=https://e.org></iframe><object data=x></object><embed src=x><base href=https://e.org/>",
-    "<form action=/-/logout method=post><input type=submit><button>x</button><textarea>x</textarea></form>",
-    "<style>body{display:none}</style><link rel=stylesheet href=https://e.org/x.css><meta http-equiv=refresh>",
-    "<p style='position:fixed;inset:0' onclick=alert(1) id=main class='banner bad'>x</p>",
-    "<video src=https://e.org/x autoplay></video><audio src=x></audio><picture><source srcset=x></picture>",
-    "<div hx-get=/-/logout data-copy=x hidden></div>",
-    "<table><tr><td colspan=99999999 rowspan=99999999>x</td></tr></table>",
-    "<b id=main></b><a name=x id='\"><script>'></a>",
-    "<details open ontoggle=alert(1)><summary>x</summary>y</details>",
-    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
-    "</article></main></body></html><!-- <script> --><![CDATA[<script>]]><?php x ?>",
-    "```<img onerror=x>\n<script>\n```",
-    "`<script>alert(1)</script>`",
-]
 ALLOWED = {"href", "rel", "title", "id", "class", "align", "colspan", "rowspan", "start", "tabindex"}
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", README_ATTACKS)
 @pytest.mark.parametrize("language", ["markdown", "rst"])
 def test_nothing_in_a_readme_runs_or_loads_anything(readmes: ReadmeProcess, attack: str, language: str) -> None:
     """No element or attribute but those of text; links lead to addresses of other sites, or into the README."""
@@ -181,19 +153,7 @@ def test_nothing_in_a_readme_runs_or_loads_anything(readmes: ReadmeProcess, atta
         assert int(attributes.get("colspan") or 1) <= 50
 
 
-@pytest.mark.parametrize(
-    "directive",
-    [
-        ".. include:: /etc/passwd",
-        ".. raw:: html\n   :file: /etc/passwd",
-        ".. raw:: html\n\n   <script>alert(1)</script>",
-        ".. raw:: html\n   :url: https://e.org/",
-        ".. csv-table:: t\n   :file: /etc/passwd",
-        ".. csv-table:: t\n   :url: https://e.org/",
-        ".. code:: python\n   :include: /etc/passwd",
-        ".. role:: raw-html(raw)\n   :format: html\n\n:raw-html:`<script>alert(1)</script>`",
-    ],
-)
+@pytest.mark.parametrize("directive", DIRECTIVES)
 def test_restructuredtext_reads_no_file(readmes: ReadmeProcess, directive: str) -> None:
     """Neither a file nor an address is inserted; PyPI refuses such documents whole, too."""
     readme = readmes.render(f"before\n\n{directive}\n\nafter\n", RST)

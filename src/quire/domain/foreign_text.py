@@ -29,6 +29,8 @@ def visible(text: str) -> str:
     A joiner between two characters of scripts, or emoji, that have them stays as it is. A byte order mark at the
     beginning says nothing, and goes.
     """
+    if text.replace("\n", "").replace("\t", "").isprintable() and _BLANKS.isdisjoint(text):
+        return text  # nearly always, and at no cost
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return _SUSPECT.sub(_shown, text)
 

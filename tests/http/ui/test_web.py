@@ -152,3 +152,17 @@ def test_near_names(name: str, expected: tuple[str, ...]) -> None:
     assert near_names(name, names)[: len(expected)] == expected
     assert bool(near_names(name, names)) == bool(expected)
     assert near_names("a" * 200, ["b" * 200] * 30_000) == ()
+
+
+def test_no_text_of_a_user_is_invisible(tmp_path: Path) -> None:
+    """A letter that shows nothing passes as one that can be printed; pages show its number, wherever the text is."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme-tools")
+        yanked = {"version": "1.0", "reason": "loses \u3164rows"}
+        assert site.client.post("/-/api/v1/indexes/-/projects/acme-tools/yank", json=yanked).status_code == 200
+        for path in ("/project/acme-tools/", "/project/acme-tools/history/", "/project/acme-tools/manage/"):
+            text = site.get(path, accept=BROWSER).text
+            assert "\u3164" not in text, path
+            assert "loses [U+3164]rows" in text or path.endswith("manage/")
+        assert "\u202e" not in site.get("/search?uploader=%E2%80%AE&q=%E2%80%AE", accept=BROWSER).text
+        assert "\u202e" not in site.get("/search?since=%E2%80%AE", accept=BROWSER).text

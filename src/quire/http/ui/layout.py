@@ -22,6 +22,7 @@ from quire.access.decisions import AccessState
 from quire.access.grants import ANY
 from quire.access.principals import Principal
 from quire.domain.errors import StoreError
+from quire.domain.foreign_text import visible
 from quire.http.app import policies
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import mount_of
@@ -192,6 +193,13 @@ async def page_response_of(request: Request, template: str, /, status: int = 200
     return await web_response(request, render(template, await site_of(request), **values), status)
 
 
+def _seen(value: object) -> object:
+    """A value as a page has it: no text of any user is invisible, or turns the direction of the page."""
+    if not isinstance(value, str):
+        return value
+    return type(value)(visible(value))  # escaped text stays so: numbers of characters need no escaping
+
+
 @cache
 def environment() -> jinja2.Environment:
     """The templates. Texts are marked for translation, and are in English."""
@@ -201,6 +209,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("quire.http.ui"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_seen,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
