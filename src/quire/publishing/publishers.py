@@ -16,7 +16,6 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import InvalidRequest
-from quire.publishing.addresses import run_address
 from quire.publishing.platforms import PLATFORMS, Claims, Platform, text_of
 
 MAX_SETTING: Final = 300
@@ -151,6 +150,8 @@ def facts(title: str, claims: Claims, issuer: str = "") -> dict[str, str]:
 
     `title`: of its platform (`Platform.title`).
     """
+    from quire.publishing.addresses import run_address  # noqa: PLC0415 - few servers have publishers
+
     names = next((kind.facts for kind in PLATFORMS.values() if kind.title == title), {})
     found = {word: text_of(claims.get(name))[:MAX_SETTING] for word, name in names.items()}
     found["url"] = run_address(title, issuer, claims) or ""
