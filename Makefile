@@ -47,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
+.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -57,9 +57,7 @@ serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
 # mypy takes one core for most of a minute, so it runs beside the tests; if it finds something, that is printed last.
-test: $(DEV) ## lint, types and all tests, with the real clients (about ten minutes on two cores)
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+test: style ## lint, types and all tests, with the real clients (about ten minutes on two cores)
 	@found=$$(mktemp); $(BIN)/python -m mypy >$$found 2>&1 & types=$$!; \
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS); status=$$?; \
 	wait $$types || { status=1; cat $$found; }; rm -f $$found; exit $$status
@@ -123,10 +121,13 @@ bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (
 bench-mirrors: $(DEV) ## quire as a mirror beside other mirrors, printed as tables (half an hour, 2 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks.mirrors $(BENCH_ARGS)
 
-lint: $(DEV) ## ruff and mypy; changes nothing
+lint: style ## ruff, zizmor and mypy; changes nothing
+	$(BIN)/python -m mypy
+
+style: $(DEV)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m mypy
+	$(BIN)/zizmor --offline --quiet .github
 
 audit: $(DEV) ## known vulnerabilities in the locked dependencies; skipped, with a sentence, without a network
 	$(BIN)/python scripts/audit

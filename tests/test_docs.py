@@ -26,7 +26,13 @@ from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.documents import DOCS, ROOT, block, blocks, commands
 from tests.serving import environment
 
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CODE_OF_CONDUCT.md",
+    *sorted(DOCS.rglob("*.md")),
+]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -32,7 +32,7 @@ NO_SUBJECT = re.compile(
     r"(?:^|[.:;] )What (?!about)|\b(?<!users )(?<!user )(?<!person )(?<!people )who\b|\bwhoever\b|\bwhat came\b"
 )
 """In docstrings: a clause in the place of a noun. Say which thing: the files that clients send."""
-PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "docs", "deploy"]
+PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "docs", "deploy"]
 GENERATED = {"docs/benchmarks.md"}
 
 

@@ -1,0 +1,57 @@
+"""The workflows of continuous integration name what is there: targets, Pythons, the base image, the checks."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.documents import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_the_suite_runs_on_each_supported_python() -> None:
+    matrix = _read(".github/workflows/test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = [each.rpartition(" ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
+    assert matrix == supported
+    assert project["requires-python"] == f">={supported[0]}"
+
+
+def test_each_night_runs_targets_that_exist_and_all_long_ones() -> None:
+    job = _read(".github/workflows/nightly.yml")["jobs"]["long"]
+    named = {each.split()[0] for each in job["strategy"]["matrix"]["target"]}
+    assert named <= _targets()
+    long = {each for each in _targets() if each.startswith(("test-", "torture", "fuzz"))}
+    assert long - named == {"test-fast", "test-names"}  # a part of `make test`; an hour that is run by hand
+    assert job["container"]["image"] in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_action_is_named_by_its_digest_and_version(path: Any) -> None:
+    uses = re.findall(r"uses: (.*)", path.read_text())
+    assert uses
+    for each in uses:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
+def test_an_action_has_one_version_in_all_workflows() -> None:
+    uses = {each for path in WORKFLOWS for each in re.findall(r"uses: (.*)", path.read_text())}
+    assert len({each.partition("@")[0] for each in uses}) == len(uses)
+
+
+def test_a_commit_is_checked_as_by_make_lint() -> None:
+    (repository,) = _read(".pre-commit-config.yaml")["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == ["make -s lint"]
