@@ -169,7 +169,7 @@ def test_images_become_links(readmes: ReadmeProcess) -> None:
     rel = 'rel="nofollow noopener noreferrer"'
     assert f'<a href="https://e.org/logo.png" {rel}><span class="r-image">logo</span></a>' in html
     assert f'<a href="https://ci.example/" {rel}><span class="r-image">build</span></a>' in html
-    assert f'<a href="https://e.org/x" {rel}><span class="r-image">image</span></a>' in html
+    assert f'<a href="https://e.org/x" {rel}><span class="r-image">x</span></a>' in html
 
 
 def test_headings_and_links_for_readers(readmes: ReadmeProcess) -> None:

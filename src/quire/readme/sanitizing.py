@@ -6,8 +6,8 @@ look like a part of the page around it, send a request when it is shown, or brea
 - Every id and every class has a prefix, so that none is one of the page or of its style sheet.
 - Links are `nofollow noopener noreferrer`, to http, https and mail addresses, and within the README. A path alone would
   lead to this server.
-- An image is a link to it, with its description: to load it would tell its server which project is read by whose
-  address. (PyPI has a proxy for them.)
+- An image is a link to it, with its description, title or filename: to load it would tell its server which project is
+  read by whose address. (PyPI has a proxy for them.)
 - Headings are below those of the page, landmarks are plain boxes, check boxes are characters, and blocks that scroll
   can be reached by a keyboard.
 """
@@ -19,8 +19,11 @@ from collections.abc import Mapping
 from html import escape
 from html.parser import HTMLParser
 from typing import Final
+from urllib.parse import unquote
 
 import nh3
+
+from quire.domain.foreign_text import visible
 
 ID_PREFIX: Final = "user-content-"
 """That of PyPI: links to sections are the same here and there."""
@@ -52,6 +55,7 @@ _ATTRIBUTES: Final = {
 _ATTRIBUTES["td"].add("align")
 _CLASS: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
+_MOST_NAME: Final = 100
 _SPANNED: Final = re.compile(r"[1-4]?[0-9]")
 """Cells that one cell may span: a table of millions would stop a browser."""
 
@@ -135,12 +139,19 @@ class _Rewriter(HTMLParser):
         self._parts.append(escape(data, quote=False))
 
     def _write_image(self, given: Mapping[str, str]) -> None:
-        source, words = given.get("src", ""), given.get("alt", "").strip() or "image"
+        source = given.get("src", "")
+        words = given.get("alt", "").strip() or given.get("title", "").strip() or _last_part(source) or "image"
         image = f'<span class="image">{escape(words)}</span>'
         if self._links or source.partition(":")[0].lower() not in _SCHEMES - {"mailto"}:
             self._parts.append(image)  # within a link, that is where the image leads
         else:
             self._parts.append(f"{_start('a', {'href': source})}{image}</a>")
+
+
+def _last_part(address: str) -> str:
+    """The name of the file that an address leads to; empty where it has none."""
+    path = re.split("[?#]", address, maxsplit=1)[0].partition("://")[2]
+    return visible(unquote(path.rpartition("/")[2]))[:_MOST_NAME] if "/" in path else ""
 
 
 def _start(tag: str, given: Mapping[str, str]) -> str:

@@ -24,6 +24,8 @@ class Facts(NamedTuple):
     """Whether no other index is used."""
     as_of: str | None = None
     """The moment of the past to install from, as the address has it."""
+    publishes_with_login: bool = True
+    """Whether a login is needed to publish."""
 
     @property
     def simple(self) -> str:
@@ -96,16 +98,30 @@ def _pdm(facts: Facts) -> str:
     return _text(lines)
 
 
+def _login_lines(facts: Facts) -> list[str]:
+    if facts.publishes_with_login:
+        return ["username = __token__", "password = TOKEN"]
+    return ["# no login is needed; twine wants one all the same", "username = any", "password = any"]
+
+
+def _secrets(facts: Facts, user: str, password: str) -> tuple[str, str]:
+    """The login to publish with: where the CI keeps it or, where none is needed, one that any tool takes."""
+    return (user, password) if facts.publishes_with_login else ("any", "any")
+
+
 def _twine(facts: Facts) -> str:
     lines = ["# ~/.pypirc", "[distutils]", f"index-servers = {facts.name}", "", f"[{facts.name}]"]
-    lines += [f"repository = {facts.url}", "username = __token__", "password = TOKEN"]
+    lines += [f"repository = {facts.url}", *_login_lines(facts)]
     lines += ["", f"# publish: twine upload -r {facts.name} dist/*"]
     return _text(lines if facts.has_uploads else [_NO_UPLOADS[facts.as_of is not None], *lines])
 
 
 def _github(facts: Facts) -> str:
     variable = f"UV_INDEX_{facts.variable}"
-    lines = ["# a job of .github/workflows/, with the login in the secrets QUIRE_USER and QUIRE_PASSWORD", "env:"]
+    user, password = _secrets(facts, "${{ secrets.QUIRE_USER }}", "${{ secrets.QUIRE_PASSWORD }}")
+    has_secrets = facts.needs_login or facts.publishes_with_login
+    with_login = ", with the login in the secrets QUIRE_USER and QUIRE_PASSWORD" if has_secrets else ""
+    lines = [f"# a job of .github/workflows/{with_login}", "env:"]
     lines.append(f"  {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
     if facts.needs_login:
         lines += [f"  {variable}_USERNAME: ${{{{ secrets.QUIRE_USER }}}}"]
@@ -116,15 +132,18 @@ def _github(facts: Facts) -> str:
             "  - run: uv build",
             f"  - run: uv publish --publish-url {facts.url}",
             "    env:",
-            "      UV_PUBLISH_USERNAME: ${{ secrets.QUIRE_USER }}",
-            "      UV_PUBLISH_PASSWORD: ${{ secrets.QUIRE_PASSWORD }}",
+            f"      UV_PUBLISH_USERNAME: {user}",
+            f"      UV_PUBLISH_PASSWORD: {password}",
         ]
     return _text(lines)
 
 
 def _gitlab(facts: Facts) -> str:
     variable = f"UV_INDEX_{facts.variable}"
-    lines = ["# .gitlab-ci.yml, with the login in the masked variables QUIRE_USER and QUIRE_PASSWORD", "variables:"]
+    user, password = _secrets(facts, "$QUIRE_USER", "$QUIRE_PASSWORD")
+    has_secrets = facts.needs_login or facts.publishes_with_login
+    with_login = ", with the login in the masked variables QUIRE_USER and QUIRE_PASSWORD" if has_secrets else ""
+    lines = [f"# .gitlab-ci.yml{with_login}", "variables:"]
     lines.append(f"  {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
     if facts.needs_login:
         lines += [f"  {variable}_USERNAME: $QUIRE_USER", f"  {variable}_PASSWORD: $QUIRE_PASSWORD"]
@@ -134,7 +153,7 @@ def _gitlab(facts: Facts) -> str:
         lines += [
             *("", "publish:", image),
             *("  rules:", "    - if: $CI_COMMIT_TAG", "  variables:"),
-            *("    UV_PUBLISH_USERNAME: $QUIRE_USER", "    UV_PUBLISH_PASSWORD: $QUIRE_PASSWORD", "  script:"),
+            *(f"    UV_PUBLISH_USERNAME: {user}", f"    UV_PUBLISH_PASSWORD: {password}", "  script:"),
             *("    - uv build", f"    - uv publish --trusted-publishing never --publish-url {facts.url}"),
         ]
     return _text(lines)

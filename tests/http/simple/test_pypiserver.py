@@ -164,7 +164,7 @@ def test_the_built_in_home_page(tmp_path: Path) -> None:
         text = site.get("/").text
         assert f"pip install --index-url {site.base}simple/" in text
         assert f"twine upload --repository-url {site.base}" in text
-        assert "This index serves 0 files" in text
+        assert "The first package in three steps" in text
 
 
 def test_another_health_endpoint(site: Site) -> None:

@@ -65,7 +65,7 @@ def test_an_owner_yanks_offers_and_deletes_a_release(tmp_path: Path) -> None:
             "Took the yanked mark"
         )
         assert [file["yanked"] for file in site.listing("acme-tools")["files"]] == [False, False]
-        unconfirmed = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": "1"}, authorization=alice)
+        unconfirmed = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": "1.1"}, authorization=alice)
         assert unconfirmed.status_code == 400
         assert said(unconfirmed) == "Nothing was deleted: type the version, 1.0, to confirm."
         deleted = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": "1.0"}, authorization=alice)

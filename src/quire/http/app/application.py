@@ -129,7 +129,7 @@ async def _shown(request: Request, plain: Response, error: Exception | None = No
         return plain
     from quire.http.ui.errors import error_page  # noqa: PLC0415 - the templates, which installers ask for none of
 
-    return await error_page(request, plain, getattr(error, "near", ()))
+    return await error_page(request, plain, error)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

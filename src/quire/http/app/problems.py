@@ -90,7 +90,7 @@ def problem_response(request: Request, error: errors.QuireError, sentence: str |
 
 def is_for_person(request: Request) -> bool:
     """Whether the answer to a failed request is shown to a person: browsers ask for XHTML beside HTML, and no program
-    that installs or publishes does."""
+    that installs or publishes does. (HTML alone is what pip asked for before 22.2.)"""
     accept, path = request.headers.get("accept", ""), str(request.scope["path"])
     return (
         "application/xhtml+xml" in accept

@@ -35,7 +35,6 @@ _HEADINGS: Final = {
 _ADVICE: Final = {
     401: "Use a user name and its password, or a token as the password of the user __token__.",
     403: "If you think that you should be allowed to do this, ask an administrator of this index.",
-    404: "Look for the right spelling with the search above, or see all projects.",
     410: "What was here has ended. The pages of the index lead to what there is now.",
     412: "Load the page before this one again, and repeat what you did.",
     429: "Wait as long as the sentence says; then try once more.",
@@ -49,18 +48,24 @@ _OTHER_ADVICE: Final = "Go back to the page before this one, or to the home page
 class NoSuchProject(NotFound):
     """A project that is not there, with names that are like the one asked for."""
 
-    def __init__(self, sentence: str, near: tuple[str, ...]) -> None:
+    def __init__(self, sentence: str, near: tuple[str, ...], deleted: str | None = None) -> None:
         super().__init__(sentence)
         self.near = near
+        self.deleted = deleted
+        """The name of the project, where the reader may restore it from the trash."""
 
 
 async def missing_project(request: Request, name: str) -> NoSuchProject:
     """The error of a project that is not there. `name`: normalized. Raises StoreError."""
     near: tuple[str, ...] = ()
+    deleted = None
     if is_for_person(request) and request.method == "GET":
+        from quire.http.ui.manage import has_trash  # noqa: PLC0415 - for this page only
+
+        deleted = name if await has_trash(request, name) else None
         names = (await index_of(request).names()).names
         near = await worker_of(request).for_large_page(near_names, name, names)
-    return NoSuchProject(f"The project {name} does not exist.", near)
+    return NoSuchProject(f"The project {name} does not exist.", near, deleted)
 
 
 def near_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -81,7 +86,7 @@ def _pairs(name: str) -> set[str]:
     return {padded[at : at + 2] for at in range(len(padded) - 1)}
 
 
-async def error_page(request: Request, plain: Response, near: tuple[str, ...] = ()) -> Response:
+async def error_page(request: Request, plain: Response, error: Exception | None = None) -> Response:
     """The page in place of a plain answer with an error."""
     status = int(plain.status_code)
     page = render(
@@ -91,7 +96,9 @@ async def error_page(request: Request, plain: Response, near: tuple[str, ...] = 
         heading=_HEADINGS.get(status, HTTPStatus(status).phrase),
         sentence=bytes(plain.body).decode().strip(),
         advice=_ADVICE.get(status, _OTHER_ADVICE),
-        near=near,
+        near=getattr(error, "near", ()),
+        project=getattr(error, "project", None),
+        deleted=getattr(error, "deleted", None),
     )
     response = Response(page.body, plain.status_code, media_type=page.content_type)
     response.headers.update({name: value for name, value in plain.headers.items() if not name.startswith("content-")})

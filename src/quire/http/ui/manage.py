@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
-from quire.domain.errors import InvalidRequest, NotFound, QuireError
-from quire.domain.names import normalize_name
+from quire.domain.errors import InvalidName, InvalidRequest, NotFound, QuireError
+from quire.domain.names import normalize_name, same_version
 from quire.http.api.managing import managed
 from quire.http.ui import publishing
 from quire.http.ui.asking import ask, ask_if_allowed
@@ -65,9 +65,9 @@ async def _page(request: Request, done: Done | None, status: int = 200) -> Respo
     try:
         project = await ask_if_allowed(request, _PROJECT, name=name)
     except NotFound:
-        if done is None:
+        if done is None and not await has_trash(request, name):
             raise
-        project = None  # it has just been deleted
+        project = None  # it was deleted
     owners = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/owners", name=name))
     trash = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/trash", name=name))
     publishers = await publishing.publishers(request, name, done)
@@ -89,6 +89,12 @@ async def _page(request: Request, done: Done | None, status: int = 200) -> Respo
         typed=typed(done),
         statuses=STATUSES,
     )
+
+
+async def has_trash(request: Request, name: str) -> bool:
+    """Whether files of a project (normalized name) lie in the trash that the reader may restore."""
+    trash = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/trash", name=name))
+    return bool(trash and trash["files"])
 
 
 async def _or_nothing(asked: Awaitable[Any]) -> Any:
@@ -113,6 +119,7 @@ def _releases(project: dict[str, Any] | None) -> list[dict[str, Any]]:
             "version": version,
             "files": len(files),
             "yanked": all(file.get("yanked", False) is not False for file in files),
+            "reasons": list(dict.fromkeys(reason for file in files if isinstance(reason := file.get("yanked"), str))),
         }
         for version, files in sorted(found.items(), key=lambda each: -order.get(each[0], -1))
     ]
@@ -134,16 +141,24 @@ async def _unyank(request: Request, form: Form) -> str:
 
 async def _delete(request: Request, form: Form) -> str:
     version = needed(form, "version")
-    if first(form, "confirmation") != version:
+    if not same_version(first(form, "confirmation") or "", version):
         raise InvalidRequest(f"Nothing was deleted: type the version, {version}, to confirm.")
     return _deleted(await _post(request, "delete", {"version": version}))
 
 
 async def _delete_project(request: Request, form: Form) -> str:
     name = _name(request)
-    if first(form, "confirmation") != name:
+    if not _is_spelling(first(form, "confirmation") or "", name):
         raise InvalidRequest(f"Nothing was deleted: type the name of the project, {name}, to confirm.")
     return _deleted(await _post(request, "delete", {"all": True}))
+
+
+def _is_spelling(typed: str, name: str) -> bool:
+    """Whether the text that was typed is this name (normalized), in any spelling."""
+    try:
+        return normalize_name(typed) == name
+    except InvalidName:
+        return False
 
 
 def _deleted(found: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ class Usage:
     """The same; empty when no user can publish."""
     publish_note: str
     """A sentence for people; empty when there is nothing to say."""
+    publish_needs_login: bool
+    """Whether a login is needed for these lines."""
 
 
 Tab = tuple[str, list[str]]
@@ -57,13 +59,15 @@ def tabs_of(shown: Usage, name: str, url: str, settings: Settings, *, is_only: b
         has_uploads=bool(shown.publish),
         needs_login=bool({"list", "download"} & set(settings.authenticate)),
         is_only=is_only,
+        publishes_with_login=shown.publish_needs_login or not shown.publish,
     )
     return Tabs(_tabs(shown.install, _TO_INSTALL, facts), _tabs(shown.publish, _TO_PUBLISH, facts))
 
 
 def usage(url: str, settings: Settings, *, read_only: bool) -> Usage:
     """`url`: the index as its reader reaches it, ended by a slash; `read_only`: whether it refuses every change."""
-    return Usage(*_install(url, settings), *_publish(url, settings, read_only=read_only))
+    install, install_note = _install(url, settings)
+    return Usage(install, install_note, *_publish(url, settings, read_only=read_only))
 
 
 def _tabs(lines: tuple[tuple[str, str], ...], snippets: tuple[tuple[str, str], ...], facts: Facts) -> list[Tab]:
@@ -99,20 +103,20 @@ def _install(url: str, settings: Settings) -> tuple[tuple[tuple[str, str], ...],
     return (("pip", pip), ("uv", log_in), ("", uv)), note
 
 
-def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tuple[str, str], ...], str]:
+def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tuple[str, str], ...], str, bool]:
     if read_only:
-        return (), "This index is read-only: it takes no uploads."
+        return (), "This index is read-only: it takes no uploads.", False
     is_open, login = "update" not in settings.authenticate, _login(settings)
     if not is_open and login is None:
-        return (), f"No user can publish: {_NO_LOGIN}"
+        return (), f"No user can publish: {_NO_LOGIN}", False
     user = f" {_ANYBODY}" if is_open else ""
     lines = (
         ("uv", f"uv publish --publish-url {shlex.quote(url)}{user} dist/*"),
         ("twine", f"twine upload --repository-url {shlex.quote(url)}{user} dist/*"),
     )
     if is_open:
-        return lines, "No login is needed; uv and twine want one all the same, so any will do."
-    return lines, f"{login}; uv and twine ask for them."
+        return lines, "No login is needed; uv and twine want one all the same, so any will do.", False
+    return lines, f"{login}; uv and twine ask for them.", True
 
 
 def _login(settings: Settings) -> str | None:

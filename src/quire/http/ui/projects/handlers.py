@@ -22,7 +22,7 @@ from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.served import ServedIndex
 from quire.catalog.sources import Content, ListedFile
 from quire.catalog.views import NamesView, ProjectView
-from quire.domain.errors import NotFound, QuireError
+from quire.domain.errors import QuireError
 from quire.domain.names import is_normalized, same_version, version_sort_key
 from quire.http.app.advisories import advisories_of
 from quire.http.app.request_log import context_of
@@ -37,12 +37,11 @@ from quire.http.ui.layout import (
     offered,
     render,
     site_and_reader,
-    site_of,
     web_response,
 )
 from quire.http.ui.projects.difference import Side, difference
 from quire.http.ui.projects.installing import install_tabs
-from quire.http.ui.projects.page import Selected, project_page, selected
+from quire.http.ui.projects.page import Selected, no_such_release, project_page, selected
 from quire.http.ui.projects.releases import files_of
 from quire.render.simple import Page, make_page, release_versions
 
@@ -80,6 +79,7 @@ class _Compared:
     old: str | None
     new: str | None
     site: Site
+    offered: Offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,13 @@ async def compared(request: Request) -> Response:
         return moved(request, f"../../{normalized(name)}/diff/")
     view = await _existing(request, index, name)
     query = request.query_params
-    key = _Compared(query.get("old") or None, query.get("new") or None, await site_of(request, keeps_query=False))
+    site, reader = await site_and_reader(request, keeps_query=False)
+    key = _Compared(
+        query.get("old") or None,
+        query.get("new") or None,
+        site,
+        offered(site, reader, index.name, name, index.owners(view)),
+    )
     page = view.pages.known(key)
     if page is None:
         page = await worker.renderings.get((view, key), lambda: _compared_page(worker, index, view, key))
@@ -194,6 +200,7 @@ async def _compared_page(worker: Worker, index: ServedIndex, kept: ProjectView, 
         render,
         "diff.html",
         key.site,
+        offered=key.offered,
         name=view.name,
         versions=versions[::-1][:1000],
         old=old,
@@ -209,19 +216,19 @@ def _chosen(view: ProjectView, old: str | None, new: str | None) -> tuple[list[s
     """All releases of a project, and the two to compare: by default the newest and the one before it. Blocks. Raises
     NotFound."""
     versions = release_versions([each.file for each in view.files.values()])
-    newer = _found(versions, new) or selected(view, None).version
+    newer = _found(view.name, versions, new) or selected(view, None).version
     before = [each for each in versions if newer is not None and version_sort_key(each) < version_sort_key(newer)]
-    return versions, _found(versions, old) or (before[-1] if before else None), newer
+    return versions, _found(view.name, versions, old) or (before[-1] if before else None), newer
 
 
-def _found(versions: list[str], wanted: str | None) -> str | None:
+def _found(project: str, versions: list[str], wanted: str | None) -> str | None:
     """The release of a version; None where none is wanted. Raises NotFound."""
     if wanted is None:
         return None
     for version in versions:
         if same_version(version, wanted):
             return version
-    raise NotFound(f"The project has no release {wanted[:100]!r}.")
+    raise no_such_release(project, wanted, versions)
 
 
 async def _metadata(worker: Worker, index: ServedIndex, listed: ListedFile | None) -> tuple[CoreMetadata | None, bool]:

@@ -6,6 +6,7 @@ all that may list the index.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,8 +15,9 @@ from quire.archives.metadata import CoreMetadata
 from quire.catalog.sources import ListedFile
 from quire.catalog.views import ProjectView
 from quire.domain.advisories import Advisory
+from quire.domain.errors import NotFound
 from quire.domain.foreign_text import one_line
-from quire.domain.names import is_prerelease
+from quire.domain.names import is_prerelease, version_sort_key
 from quire.domain.project import Status
 from quire.http.ui.projects.described import NOT_DESCRIBED, Described, Exists, described
 from quire.http.ui.projects.releases import (
@@ -35,6 +37,17 @@ from quire.render.simple import release_versions
 MOST_HELD: Final = 50
 _MOST_REASON: Final = 1000
 _MOST_ADVISORIES: Final = 50
+_MOST_NEAR: Final = 2
+"""Older releases that are named in place of one that is not there, and as many newer ones."""
+
+
+class NoSuchRelease(NotFound):
+    """A release that is not there, with those that are next to it."""
+
+    def __init__(self, project: str, version: str, near: tuple[str, ...]) -> None:
+        super().__init__(f"{project} has no release {one_line(version[:100])}.")
+        self.project = project
+        self.near = near
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,8 @@ class ProjectPage:
     is_newest: bool
     """Whether it is the release that the page of the project shows."""
     newest: str | None
+    is_newer: bool
+    """Than that one, as a pre-release or a yanked release may be."""
     is_prerelease: bool
     is_yanked: bool
     yank_reasons: tuple[str, ...]
@@ -84,6 +99,8 @@ class ProjectPage:
     """Files of the project that are of no release."""
     held: tuple[HeldFile, ...]
     omitted_held: int
+    held_releases: int
+    """Those with files that are held back."""
     releases: Releases
     origins: tuple[str, ...]
     """Where the project's files come from: see `FileRow.origin`."""
@@ -115,9 +132,20 @@ def selected(view: ProjectView, version: str | None) -> Selected:
     files = [each.file for each in view.files.values()]
     if version is None and not release_versions(files):
         return Selected(None, None, None)
-    found, newest = select_release(files, version), select_release(files, None)
+    try:
+        found = select_release(files, version)
+    except NotFound:
+        raise no_such_release(view.name, version or "", release_versions(files)) from None
+    newest = select_release(files, None)
     file = describing_file(files, found)
     return Selected(found, newest, None if file is None else view.files[file.filename])
+
+
+def no_such_release(project: str, version: str, versions: Sequence[str]) -> NoSuchRelease:
+    """`versions`: those of the project, in their order."""
+    place = bisect([version_sort_key(each) for each in versions], version_sort_key(version))
+    near = versions[max(place - _MOST_NEAR, 0) : place + _MOST_NEAR]
+    return NoSuchRelease(project, version, tuple(near[::-1]))
 
 
 def project_page(
@@ -143,6 +171,7 @@ def project_page(
         version=release.version,
         is_newest=release.version == release.newest,
         newest=release.newest,
+        is_newer=_is_newer(release),
         is_prerelease=release.version is not None and is_prerelease(release.version),
         is_yanked=is_yanked,
         yank_reasons=tuple(dict.fromkeys(each.reason for each in files if each.reason))[:3] if is_yanked else (),
@@ -155,10 +184,17 @@ def project_page(
         unversioned=tuple(unversioned),
         held=held[:MOST_HELD],
         omitted_held=max(len(held) - MOST_HELD, 0),
+        held_releases=len({version_sort_key(each.version) for each in held}),
         releases=releases,
         origins=tuple(dict.fromkeys(sorted(origin_of(source, each) for source, each in view.sourced()))),
         vulnerabilities=tuple(_vulnerability(each) for each in advisories if each.withdrawn is None)[:_MOST_ADVISORIES],
     )
+
+
+def _is_newer(release: Selected) -> bool:
+    if release.version is None or release.newest is None:
+        return False
+    return version_sort_key(release.version) > version_sort_key(release.newest)
 
 
 def _shown_name(view: ProjectView, metadata: CoreMetadata | None) -> str:
