@@ -170,6 +170,8 @@ def test_images_become_links(readmes: ReadmeProcess) -> None:
     assert f'<a href="https://e.org/logo.png" {rel}><span class="r-image">logo</span></a>' in html
     assert f'<a href="https://ci.example/" {rel}><span class="r-image">build</span></a>' in html
     assert f'<a href="https://e.org/x" {rel}><span class="r-image">x</span></a>' in html
+    untitled = html_of(readmes, "![](https://e.org/my%20logo.svg?x=/y) ![](https://e.org/)", MARKDOWN)
+    assert re.findall('r-image">([^<]*)<', untitled) == ["my logo.svg", "image"]
 
 
 def test_headings_and_links_for_readers(readmes: ReadmeProcess) -> None:

@@ -6,7 +6,7 @@ look like a part of the page around it, send a request when it is shown, or brea
 - Every id and every class has a prefix, so that none is one of the page or of its style sheet.
 - Links are `nofollow noopener noreferrer`, to http, https and mail addresses, and within the README. A path alone would
   lead to this server.
-- An image is a link to it, with its description, title or filename: to load it would tell its server which project is
+- An image is a link to it, with its description or filename: to load it would tell its server which project is
   read by whose address. (PyPI has a proxy for them.)
 - Headings are below those of the page, landmarks are plain boxes, check boxes are characters, and blocks that scroll
   can be reached by a keyboard.
@@ -140,7 +140,7 @@ class _Rewriter(HTMLParser):
 
     def _write_image(self, given: Mapping[str, str]) -> None:
         source = given.get("src", "")
-        words = given.get("alt", "").strip() or given.get("title", "").strip() or _last_part(source) or "image"
+        words = given.get("alt", "").strip() or _last_part(source) or "image"
         image = f'<span class="image">{escape(words)}</span>'
         if self._links or source.partition(":")[0].lower() not in _SCHEMES - {"mailto"}:
             self._parts.append(image)  # within a link, that is where the image leads

@@ -27,6 +27,16 @@ def nowhere(_: str) -> bool:
     return False
 
 
+@pytest.mark.parametrize(
+    ("terms", "shown"),
+    [("MIT", ()), ("mit licence", ()), ("Apache-2.0", (("License", ("OSI Approved :: MIT License",)),))],
+)
+def test_a_license_is_told_once(terms: str, shown: tuple[object, ...]) -> None:
+    """The classifier is left out where it names the license of the field, and stays where it names another one."""
+    found = described(metadata(f"License: {terms}", "Classifier: License :: OSI Approved :: MIT License"), nowhere)
+    assert tuple((each.topic, each.entries) for each in found.classifiers) == shown
+
+
 def test_a_release_with_everything() -> None:
     """Each field in the form that a page shows."""
     found = described(

@@ -24,6 +24,8 @@ _MOST_LICENSE: Final = 4000
 _MOST_REQUIREMENT: Final = 5000
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _URL: Final = re.compile(r"[!-~]{1,2000}")
+_NOT_OF_LICENSES: Final = re.compile(r"\b(?:the|licen[sc]e)\b|[\W_]")
+"""Words and signs by which two names of one license differ."""
 _OF_EXTRA: Final = re.compile(r"(?:(?P<rest>.*) and )?extra == \"(?P<extra>[A-Za-z0-9._-]+)\"")
 
 Exists = Callable[[str], bool]
@@ -104,12 +106,13 @@ def described(metadata: CoreMetadata, exists: Exists) -> Described:
     """The metadata of a release."""
     fields: Mapping[str, Any] = metadata.fields
     requirements = fields.get("requires_dist") or ()
+    terms = _license(fields)
     return Described(
         summary=_short(metadata.summary),
         requires_python=_short(metadata.requires_python),
-        license=_license(fields),
+        license=terms,
         keywords=tuple(dict.fromkeys(_texts(fields.get("keywords")))),
-        classifiers=_classifiers(_texts(fields.get("classifiers"))),
+        classifiers=_classifiers(text for text in _texts(fields.get("classifiers")) if not _repeats(text, terms)),
         links=tuple(_links(fields))[:MOST_ENTRIES],
         authors=_people(fields.get("author"), fields.get("author_email")),
         maintainers=_people(fields.get("maintainer"), fields.get("maintainer_email")),
@@ -159,6 +162,13 @@ def _license(fields: Mapping[str, Any]) -> str:
     text = fields.get("license_expression") or fields.get("license") or ""
     shown = visible(text[: _MOST_LICENSE + 1]).strip()
     return shown if len(shown) <= _MOST_LICENSE else f"{shown[: _MOST_LICENSE - 1]}…"
+
+
+def _repeats(classifier: str, terms: str) -> bool:
+    """Whether a classifier names the license that the field names already."""
+    topic, _, rest = classifier.partition(" :: ")
+    named = _NOT_OF_LICENSES.sub("", terms[:MOST_CHARS].casefold())
+    return topic == "License" and _NOT_OF_LICENSES.sub("", rest.rpartition(" :: ")[2].casefold()) == named
 
 
 def _classifiers(values: Iterable[str]) -> tuple[Classifiers, ...]:
