@@ -32,6 +32,8 @@ EVERY: Final = 2.0
 """Seconds between two renewals of the entry."""
 _SHOWN: Final = 10
 """Versions of a project."""
+_INPUT: Final = 0
+_PIECE: Final = 65_536
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -99,7 +101,7 @@ class Reporter(Progress):
 
 def main() -> int:
     """Do it."""
-    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
+    task = msgspec.json.decode(_first_line(), type=Task)
     settings, job = Settings.load(task.settings), task.job
     logs.configure(msgspec.structs.replace(settings, log_stream="none" if settings.log_stream == "none" else "stderr"))
     os.nice(10)
@@ -116,8 +118,17 @@ def main() -> int:
     return 0
 
 
+def _first_line() -> bytes:
+    """The standard input is read without a buffer: Python cannot end while a thread has the lock of one."""
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(_INPUT, _PIECE)):
+        line += more
+    return line
+
+
 def _end_with_server(reporter: Reporter) -> None:
-    sys.stdin.buffer.read()
+    while os.read(_INPUT, _PIECE):
+        pass
     try:
         reporter.end("interrupted", Result({}, ["The server that ran it has ended."]))
     finally:

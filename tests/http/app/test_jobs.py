@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,16 @@ def shown(site: Site) -> str:
     return answer.text
 
 
+def begun_by_form(site: Site, word: str) -> str:
+    """The sentence on a job. Its page begins no other one when it is loaded again."""
+    answer = send(site, PAGE, {"do": word}, authorization=ALICE)
+    assert answer.status_code == 303, answer.text
+    jobs_begun = len(asked(site)["jobs"])
+    sentences = {said(site.get(answer.headers["location"], accept=BROWSER, authorization=ALICE)) for _ in range(2)}
+    assert (len(sentences), len(asked(site)["jobs"])) == (1, jobs_begun)
+    return sentences.pop()
+
+
 def a_job(kind: jobs.Kind = "check", heard: datetime | None = None, identity: str = "0123456789") -> Job:
     when = stamp(heard or datetime.now(UTC))
     return Job(id=identity, kind=kind, dry_run=False, quick=False, by="ann", container="afar", started=when, heard=when)
@@ -58,6 +69,16 @@ def a_job(kind: jobs.Kind = "check", heard: datetime | None = None, identity: st
 def versions(site: Site) -> list[str]:
     answer = site.get("/simple/acme-tools/", accept="application/vnd.pypi.simple.v1+json", authorization=ALICE)
     return list(answer.json()["versions"])
+
+
+def children(folder: Path) -> list[str]:
+    """The processes of jobs that work in a folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if b"quire.commands.job" in (each / "cmdline").read_bytes() and (each / "cwd").readlink() == folder:
+                found.append(each.name)
+    return found
 
 
 def records_of(site: Site) -> Records:
@@ -96,6 +117,17 @@ def test_a_check_runs_beside_the_workers(tmp_path: Path) -> None:
         assert len(found["jobs"]) == 4
 
 
+def test_a_job_ends_in_silence(tmp_path: Path) -> None:
+    """Its process writes into the server's log, and nothing there says that Python could not end."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        publish_wheel(site, "acme-tools", "1.0", authorization=ALICE)
+        make_admin(tmp_path, "alice")
+        assert ended(site, begun(site, kind="check"))["state"] == "done"
+        until(lambda: not children(tmp_path))
+        assert "Fatal Python error" not in site.served.output()
+
+
 def test_garbage_is_shown_before_it_is_removed(tmp_path: Path) -> None:
     """The search removes nothing; the button that removes is there after it alone; the log has the user."""
     password_file(tmp_path, alice="secret")
@@ -106,12 +138,12 @@ def test_garbage_is_shown_before_it_is_removed(tmp_path: Path) -> None:
         kept = site.client.post("/-/api/v1/indexes/-", json={"keep": ["dev:1"]}, headers={"authorization": ALICE})
         assert kept.status_code == 200, kept.text
         assert "Remove what can be removed now" not in shown(site)
-        assert "removes nothing" in said(send(site, PAGE, {"do": "preview"}, authorization=ALICE))
+        assert "removes nothing" in begun_by_form(site, "preview")
         found = ended(site, asked(site)["jobs"][0])
         assert (found["state"], found["dry_run"], found["counts"]["releases"]) == ("done", True, 1), found
         assert versions(site) == ["1.0.dev1", "1.0.dev2"]
         assert "Remove what can be removed now" in shown(site)
-        assert "has begun" in said(send(site, PAGE, {"do": "collect"}, authorization=ALICE))
+        assert "The removal has begun" in begun_by_form(site, "collect")
         removed = ended(site, asked(site)["jobs"][0])
         assert (removed["state"], removed["dry_run"], removed["counts"]["releases"]) == ("done", False, 1), removed
         assert versions(site) == ["1.0.dev2"]
@@ -167,8 +199,7 @@ def test_a_job_ends_with_its_server(tmp_path: Path) -> None:
         records = records_of(site)
     (job,) = jobs.jobs(records, datetime.now(UTC) + jobs.LEASE * 2)
     assert job.state in {"done", "interrupted"}
-    commands = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    assert not [each for each in commands if b"quire.commands.job" in each and str(tmp_path).encode() in each]
+    assert not children(tmp_path)
 
 
 def test_the_first_end_counts() -> None:
