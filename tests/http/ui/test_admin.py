@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from quire.http.ui.admin_policy import changes_in
+from quire.http.ui.admin_server import with_unit
 from tests.asking import Site, password_file, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.http.ui.test_manage import BROWSER, basic_of, make_admin, said, send
@@ -97,6 +98,54 @@ def test_questions(path: str, status: int, expected: str, site: Site) -> None:
     assert expected in answer.text
 
 
+def test_the_log_is_in_the_order_of_time(site: Site) -> None:
+    """The newest change of all projects is first; those of a policy are of the index, and no rights. The filter
+    for changes is a choice, and that for days a date."""
+    page = site.get("/-/admin/log/", accept=BROWSER, authorization=ALICE).text
+    times = re.findall(r'data-label="When"><time datetime="([^"]+)"', page)
+    assert times == sorted(times, reverse=True)
+    assert len(times) > 5
+    assert re.search(r'<td><span class="muted">index</span></td>\s*<td data-label="Change">policy-set<', page)
+    assert re.search(r'<td><span class="muted">rights</span></td>\s*<td data-label="Change">access-init<', page)
+    chosen = site.get("/-/admin/log/?action=policy-set&since=2026-01-02", accept=BROWSER, authorization=ALICE).text
+    assert "<option selected>policy-set</option>" in chosen
+    assert '<input type="date" name="since" value="2026-01-02">' in chosen
+    assert chosen.count('data-label="When"') == 1
+    beyond = site.get("/-/admin/log/?skip=100000", accept=BROWSER, authorization=ALICE)
+    assert (beyond.status_code, beyond.text.count('data-label="When"')) == (200, 0)
+    assert site.get("/-/admin/log/?skip=-1", accept=BROWSER, authorization=ALICE).status_code == 200
+
+
+def test_a_long_log_has_further_pages(tmp_path: Path) -> None:
+    """Together they have each change once, in the order of time."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        publish_wheel(site, "acme-tools", "1.0", authorization=ALICE)
+        make_admin(tmp_path, "alice")
+        for number in range(101):
+            answer = site.client.post(
+                "/-/api/v1/groups/ops", json={"users": [f"u{number}"]}, headers={"authorization": ALICE}
+            )
+            assert answer.status_code == 200, answer.text
+        first = site.get("/-/admin/log/", accept=BROWSER, authorization=ALICE).text
+        link = re.search(r'href="(\?[^"]+)">More</a>', first)
+        assert link is not None
+        second = site.get(f"/-/admin/log/{html.unescape(link[1])}", accept=BROWSER, authorization=ALICE).text
+        assert ">More</a>" not in second
+        times = re.findall(r'data-label="When"><time datetime="([^"]+)"', first + second)
+        assert times == sorted(times, reverse=True)
+        assert len(times) == 103
+        assert "u100" in first
+        assert "publish" in second
+
+
+def test_grants_in_words(site: Site) -> None:
+    """A grant of everything says so."""
+    page = site.get(ACCESS, accept=BROWSER, authorization=ALICE).text
+    assert "all projects, every index" in page
+    assert "* in *" not in page
+
+
 def test_links_lead_to_the_index_that_is_looked_at(site: Site) -> None:
     """A project of another index is managed there, and not in the one at the root that has its name."""
     filename, content = wheel_name("acme-maps", "1.0"), make_wheel("acme-maps", "1.0")
@@ -126,7 +175,8 @@ def test_rights_are_given_and_taken_back(tmp_path: Path) -> None:
         given = do(site, do="grant", subject="user:bob", rights="read", index="*", projects="*")
         assert said(given) == "user:bob has read now."
         assert site.get("/simple/", authorization=BOB).status_code == 200
-        (grant,) = re.findall(r'name="id" value="([0-9a-z]{10})"><button[^>]*Take back read from user:bob', given.text)
+        button = r'name="id" value="([0-9a-z]{10})"><p>[^<]*</p><button[^>]*"Yes, take back read from user:bob'
+        (grant,) = re.findall(button, given.text)
         assert said(do(site, do="revoke-grant", id=grant)).startswith("The grant is taken back")
         assert site.get("/simple/", authorization=BOB).status_code == 403
         assert said(do(site, do="set-group", group="ops", users="bob")) == "The group ops has 1 user now."
@@ -231,3 +281,30 @@ def test_the_fields_of_a_change() -> None:
         "exempt": ["six==1.17.0"],
         "until": "2026-12-24T00:00:00Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("upstream_max_stale", "2592000", "30 d"),
+        ("redirect_seconds", "600", "10 min"),
+        ("session_seconds", "3601", "3601 s"),
+        ("cache_size", "67108864", "64 MiB"),
+        ("max_upload_size", "2147483648", "2 GiB"),
+        ("mirror_size", "", None),
+        ("drain_seconds", "0.5", None),
+        ("cache_control", "0", None),
+        ("port", "8080", None),
+    ],
+)
+def test_settings_with_units(name: str, value: str, words: str | None) -> None:
+    """Seconds and bytes in the largest unit that is exact."""
+    assert with_unit(name, value) == words
+
+
+def test_settings_are_in_the_order_of_the_reference(site: Site) -> None:
+    """Each has its flag."""
+    page = site.get("/-/admin/settings/", accept=BROWSER, authorization=ALICE).text
+    _, defaults = page.split("<h2>Defaults</h2>")
+    assert defaults.index("--upstream-max-age") < defaults.index("--cache-size") < defaults.index("--log-sample")
+    assert '64 MiB <span class="muted">67108864</span>' in defaults

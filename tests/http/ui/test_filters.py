@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quire.http.ui.filters import in_words, to_the_minute
+from quire.http.ui.filters import in_words, to_the_minute, to_the_second
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,13 @@ from quire.http.ui.filters import in_words, to_the_minute
 def test_a_time_is_shown_to_the_minute(given: str, shown: str) -> None:
     """The element has all of it, for programs."""
     assert str(to_the_minute(given)) == f'<time datetime="{given}">{shown}</time>'
+
+
+def test_a_sign_is_shown_to_the_second() -> None:
+    """Those of workers come every second."""
+    given = "2026-11-30T01:12:13Z"
+    assert str(to_the_second(given)) == f'<time datetime="{given}">2026-11-30 01:12:13 UTC</time>'
+    assert to_the_second("soon") == "soon"
 
 
 @pytest.mark.parametrize("given", [None, "", "tomorrow", "2026-11-30T01:12:13+02:00", "<b>2026-11-30</b>"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.history import ACCESS_ACTIONS
 from quire.domain.errors import InvalidRequest, QuireError
 from quire.http.api.v1_access import changing_access
 from quire.http.app.worker import THE_DEFAULT, worker_of
@@ -15,9 +18,15 @@ from quire.http.ui.asking import ask, sentence_of
 from quire.http.ui.changes import Action, Done, made, needed
 from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import Site, page_response_of, site_of
+from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
 
+_NUMBER: Final = re.compile("[0-9]{1,6}")
 RIGHTS: Final = ("read", "upload", "manage", "admin")
 _LOG_QUERY: Final = ("cursor", "user", "action", "since")
+_CHANGES: Final = tuple(sorted((*CHANGE_ACTIONS, *TRASH_ACTIONS, *ACCESS_ACTIONS)))
+_MOST_ASKED: Final = 5
+"""Pages of the API's log that one page here has in the order of time."""
+_SHOWN: Final = 100
 
 
 async def overview(request: Request) -> Response:
@@ -38,10 +47,16 @@ async def overview(request: Request) -> Response:
 
 
 async def log(request: Request) -> Response:
-    """GET /-/admin/log/: the changes of all projects of an index, and of rights."""
+    """GET /-/admin/log/: the changes of all projects of an index, and of rights, the newest first."""
     index, names = await chosen(request)
     query = {key: value for key in _LOG_QUERY if (value := request.query_params.get(key))}
-    found = await ask(request, "GET", "/indexes/{index}/log", None, query, index=index)
+    entries, cursor = await _logged(request, index, query)
+    given = request.query_params.get("skip", "")
+    skip = int(given) if _NUMBER.fullmatch(given) else 0
+    kept = {"of": index} | query
+    further = kept | {"skip": str(skip + _SHOWN)} if len(entries) > skip + _SHOWN else None
+    if further is None and cursor is not None:
+        further = kept | {"cursor": cursor}
     return await page_response_of(
         request,
         "admin_log.html",
@@ -49,10 +64,27 @@ async def log(request: Request) -> Response:
         section="log",
         index=index,
         indexes=names,
-        entries=found["entries"],
-        next=found["next"],
+        entries=entries[skip : skip + _SHOWN],
+        further=None if further is None else urlencode(further),
+        is_part=cursor is not None or "cursor" in query,
         query=query,
+        changes=_CHANGES,
     )
+
+
+async def _logged(request: Request, index: str, query: dict[str, str]) -> tuple[list[dict[str, Any]], str | None]:
+    """The entries of a log, the newest first, and the cursor for those of further projects. The API has them project by
+    project, so all of them are read before the first is known."""
+    entries: list[dict[str, Any]] = []
+    for _ in range(_MOST_ASKED):
+        found = await ask(request, "GET", "/indexes/{index}/log", None, query | {"limit": "500"}, index=index)
+        entries += found["entries"]
+        if found["next"] is None:
+            break
+        query = query | {"cursor": found["next"]}
+    entries.reverse()  # of two at the same moment the later one is first, too
+    newest = sorted(entries, key=lambda each: str(each.get("at") or each.get("time")), reverse=True)
+    return newest, found["next"]
 
 
 async def storage(request: Request) -> Response:

@@ -14,11 +14,20 @@ _TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})[
 def to_the_minute(text: str | None) -> str:
     """A time of an API's answer (RFC 3339, UTC) or a date, as an element that has all of it for programs. Another text
     stays as it is."""
+    return _shortened(text, "")
+
+
+def to_the_second(text: str | None) -> str:
+    """The same with its second, for signs that come every few of them."""
+    return _shortened(text, (text or "")[16:19])
+
+
+def _shortened(text: str | None, second: str) -> str:
     found = _TIME.fullmatch(text or "")
     if found is None:
         return text or ""
     day, minute = found.groups()
-    shown = day if minute is None else f"{day} {minute} UTC"
+    shown = day if minute is None else f"{day} {minute}{second} UTC"
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
 
 
