@@ -308,3 +308,36 @@ def test_settings_are_in_the_order_of_the_reference(site: Site) -> None:
     _, defaults = page.split("<h2>Defaults</h2>")
     assert defaults.index("--upstream-max-age") < defaults.index("--cache-size") < defaults.index("--log-sample")
     assert '64 MiB <span class="muted">67108864</span>' in defaults
+
+
+@pytest.mark.parametrize(("path", "status"), [("/-/admin/", 401), ("/-/login", 404), ("/-/account/", 404)])
+def test_a_server_without_users_says_so(path: str, status: int, tmp_path: Path) -> None:
+    """A browser asks for no password, as there can be none; its page has the commands. Programs get what they got."""
+    with serve(tmp_path, "-a", ".", "-P", ".") as site:
+        page = site.get(path, accept=BROWSER)
+        assert page.status_code == status
+        assert "Basic" not in page.headers.get("www-authenticate", "")
+        for text in ("This server has no users", "quire passwd", "quire access init --admin", "docs/how-to/access.md"):
+            assert text in page.text
+        program = site.get(path)
+        assert program.status_code == status
+        assert "Basic" in program.headers.get("www-authenticate", "Basic")
+        assert "quire passwd" not in program.text
+        assert ("You need a login to administer this server." in page.text) == (status == 401)
+
+
+def test_a_server_without_an_administrator_says_how_to_make_one(tmp_path: Path) -> None:
+    """The one that could be asked is not there yet; the command has the name of the user that reads it."""
+    password_file(tmp_path, alice="secret", bob="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        anonymous = site.get("/simple/", accept=BROWSER)
+        assert (anonymous.status_code, "You need a login to see the projects." in anonymous.text) == (401, True)
+        assert site.get("/simple/").text == "To list needs a login; give a user name and a password.\n"
+        page = site.get("/-/admin/", accept=BROWSER, authorization=ALICE)
+        assert page.status_code == 403
+        assert "quire access init --admin alice -a download,list,update" in page.text
+        assert "ask an administrator" not in page.text
+        make_admin(tmp_path, "alice")
+        refused = site.get("/-/admin/", accept=BROWSER, authorization=BOB).text
+        assert "ask an administrator" in refused
+        assert "access init" not in refused
