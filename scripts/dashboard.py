@@ -36,6 +36,8 @@ def _monthly(kinds: str, price: str) -> str:
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("Ready", "short", (("{{instance}}", "quire_ready$OF"), ("draining {{instance}}", "quire_draining$OF"))),
     ("Workers", "short", (("{{instance}}", "quire_workers$OF"),)),
+    ("Age of the youngest worker", "s", (("{{instance}}", "time() - quire_worker_start_time_seconds$OF"),)),
+    ("Requests under way", "short", (("{{instance}}", "quire_requests_in_flight$OF"),)),
     ("Requests", "reqps", (("{{route}}", "sum by (route) (rate(quire_requests_total$OF[$__rate_interval]))"),)),
     (
         "Answers that are errors",
@@ -161,6 +163,22 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("{{outcome}}", "sum by (outcome) (rate(quire_upstream_requests_total$OF[$__rate_interval]))"),
             ("pauses", "sum(rate(quire_upstream_pauses_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Time since upstreams answered, and failed",
+        "s",
+        (
+            ("answered: {{upstream}}", "time() - max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF)"),
+            ("failed: {{upstream}}", "time() - max by (upstream) (quire_upstream_last_failure_timestamp_seconds$OF)"),
+            (
+                "failing: {{upstream}}",
+                "time() - (min by (upstream) (quire_upstream_failing_since_timestamp_seconds$OF > 0))",
+            ),
+            (
+                "asked again in: {{upstream}}",
+                "(max by (upstream) (quire_upstream_paused_until_timestamp_seconds$OF > 0)) - time()",
+            ),
         ),
     ),
     (

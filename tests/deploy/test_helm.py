@@ -293,9 +293,9 @@ def test_the_image(tmp_path: Path) -> None:
     """A digest comes before a tag; without both it is the chart's version of quire, which is this one."""
     from quire import __version__
 
-    assert _container(rig.rendered("helm 4", rig.given(tmp_path, {})))["image"] == f"quire:{__version__}"
+    assert _container(rig.rendered("helm 4", rig.given(tmp_path, {})))["image"] == f"quire-index:{__version__}"
     tagged = rig.given(tmp_path, {"image": {"tag": "edge"}})
-    assert _container(rig.rendered("helm 4", tagged))["image"] == "quire:edge"
+    assert _container(rig.rendered("helm 4", tagged))["image"] == "quire-index:edge"
     assert _container(rig.rendered("helm 4", rig.given(tmp_path, EVERYTHING)))["image"].endswith(f"quire@{DIGEST}")
 
 

@@ -187,7 +187,7 @@ def test_prometheus_scrapes_a_real_quire(tmp_path: Path) -> None:
         until(lambda: bool(results(client, 'quire_uploads_total{result="published"} > 0')))
         until(lambda: bool(results(client, 'rate(quire_requests_total{route="project"}[1m])')))
         empty = [query for query in queries() if not results(client, query)]
-        of_nothing = ("[45]..", "quire_bucket_", "quire_index_", "quire_declared_", "quire_mirror_")
+        of_nothing = ("[45]..", "quire_bucket_", "quire_index_", "quire_declared_", "quire_mirror_", "quire_upstream_")
         assert [query for query in empty if not any(word in query for word in of_nothing)] == []
         groups = client.get("/rules").json()["data"]["groups"]
         loaded = {rule["name"] for group in groups for rule in group["rules"]}

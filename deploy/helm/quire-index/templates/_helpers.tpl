@@ -1,5 +1,6 @@
+{{- /* The name of the program, which is shorter than the chart's. */ -}}
 {{- define "quire.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default "quire" .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "quire.fullname" -}}
