@@ -26,6 +26,7 @@ RESERVED_PATHS = frozenset(
         "",
         "RPC2",
         "favicon.ico",
+        "index",
         "integrity",
         "legacy",
         "metrics",
