@@ -151,7 +151,7 @@ def test_the_name(tmp_path: Path) -> None:
         assert send(site, MANAGE, {"do": "claim"}, authorization=bob).status_code == 403
         kept = send(site, MANAGE, {"do": "claim"}, authorization=alice)
         assert said(kept) == "The index main keeps the name acme-tools for itself now."
-        assert entry(site, kept, authorization=alice).startswith("rights index-set alice ")
+        assert entry(site, kept, authorization=alice).startswith("index index-set alice ")
         assert said(send(site, MANAGE, {"do": "claim"}, authorization=alice)).endswith(" already.")
         released = send(site, MANAGE, {"do": "release"}, authorization=alice)
         assert said(released).startswith("The index main keeps the name acme-tools no more.")
