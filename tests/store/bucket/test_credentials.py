@@ -322,7 +322,7 @@ def test_google_auth_is_named_where_it_is_missing(clouds: Cloud, home: Path, mon
     """For a file that needs it; one of a service account does not."""
     monkeypatch.setitem(sys.modules, "google.auth.exceptions", None)
     content = external_account(clouds, home, {"file": str(home / "token")})
-    with pytest.raises(ConfigurationError, match=r"install quire\[gcs\]"):
+    with pytest.raises(ConfigurationError, match=r"install quire-index\[gcs\]"):
         signed(clouds, "gs://acme/python", google(clouds, home, content), monkeypatch)
 
 
