@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, Response
 
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.browser.rig import CHROMIUM
@@ -51,14 +51,13 @@ LOGIN: Final = ("-a", "list,download,update", "-P", "users")
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(playwright: Playwright) -> Iterator[Browser]:
     """A browser that has all hosts of these tests on this machine."""
     hosts = ("index.example", "*.example", "evil.example")
     rules = ",".join(f"MAP {host} 127.0.0.1" for host in hosts)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--host-resolver-rules={rules}"])
-        yield launched
-        launched.close()
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--host-resolver-rules={rules}"])
+    yield launched
+    launched.close()
 
 
 @dataclass

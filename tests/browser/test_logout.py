@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 from tests.asking import password_file, publish_wheel, serve
 from tests.browser.rig import CHROMIUM
@@ -23,16 +23,15 @@ PAGES = (
 
 
 @pytest.fixture(params=["with pages kept for going back", "without"])
-def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+def chromium(request: pytest.FixtureRequest, playwright: Playwright) -> Iterator[Browser]:
     """Browsers keep whole pages for going back; playwright turns that off."""
     keeps = request.param != "without"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            ignore_default_args=["--disable-back-forward-cache"] if keeps else None,
-        )
-        yield launched
-        launched.close()
+    launched = playwright.chromium.launch(
+        executable_path=CHROMIUM,
+        ignore_default_args=["--disable-back-forward-cache"] if keeps else None,
+    )
+    yield launched
+    launched.close()
 
 
 def test_going_back_after_a_logout_shows_no_page_of_the_user(chromium: Browser, tmp_path: Path) -> None:
