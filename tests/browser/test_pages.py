@@ -188,7 +188,7 @@ def test_the_keyboard_reaches_every_control(desktop: BrowserContext, site: Site,
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Enter")
-        assert page.url.endswith("#main")
+        page.wait_for_url(lambda url: url.endswith("#main"))
         page.goto("about:blank")
         shown.open(PAGES[name][0])
         stops = _stops(page)

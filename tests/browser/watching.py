@@ -72,6 +72,8 @@ def watched(context: BrowserContext, origin: str) -> Iterator[Watched]:
 
     def on_console(message: ConsoleMessage) -> None:
         place: Any = message.location
+        if str(place.get("url")).endswith("/favicon.ico"):
+            return  # asked for by the browser, at times, where a page for programs names no icon; there is none
         # the status of the page itself is judged by the test
         if message.type == "error" and place.get("url") != page.url:
             found.errors.append(f"{message.text} ({place.get('url')})")

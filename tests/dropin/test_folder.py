@@ -762,6 +762,60 @@ def test_a_page_is_of_one_instant_within_a_tick(tmp_path: Path, monkeypatch: pyt
     assert answer == [sha256(second) for _, second in contents.values()]
 
 
+@pytest.mark.parametrize("network", [False, True])
+def test_files_that_never_rest_have_no_page(tmp_path: Path, network: bool) -> None:
+    """Where each reading of one finds another one changed, an answer would mix states that never were together."""
+    names = [put(tmp_path, "alpha", version).name for version in ("1.0", "2.0")]
+    turns = iter(range(1000))
+    is_resting: list[bool] = []
+
+    def change(filename: str) -> None:
+        for name in names:
+            if name != filename and not is_resting:
+                more = {"turn.txt": b"%d" % next(turns)}
+                new = tmp_path / ".new"
+                new.write_bytes(make_wheel("alpha", name.split("-")[1], files=more))
+                new.rename(tmp_path / name)
+
+    folder = Folder([tmp_path], examine=changing(change), network=network)
+    with pytest.raises(StoreError, match="faster than they can be read; ask again"):
+        folder.project("alpha")
+    is_resting.append(True)
+    assert [each.file.sha256 for each in folder.project("alpha").files] == [
+        sha256((tmp_path / name).read_bytes()) for name in names
+    ]
+
+
+def test_a_copy_that_grows_at_each_look_delays_no_page(tmp_path: Path) -> None:
+    """It is not listed before its end, so how far it is makes no other answer."""
+    put(tmp_path, "alpha", "1.0")
+    growing = tmp_path / wheel_name("alpha", "2.0")
+    data = make_wheel("alpha", "2.0", files={"blob": random.Random(1).randbytes(100_000)})
+    growing.write_bytes(data[:1000])
+    looks: list[str] = []
+
+    def change(filename: str) -> None:
+        looks.append(filename)
+        with growing.open("ab") as file:
+            file.write(data[1000 + 100 * len(looks) :][:100])
+
+    folder = Folder([tmp_path], examine=changing(change))
+    assert [each.file.filename for each in folder.project("alpha").files] == [wheel_name("alpha", "1.0")]
+    assert len(looks) < 30
+
+
+def test_a_file_that_is_replaced_before_each_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never absent, so no answer says that it is."""
+    path = put(tmp_path)
+
+    def stale(*_: object) -> tuple[FileStat, int]:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Tree, "open", stale)
+    with pytest.raises(StoreError, match="faster than it can be opened"):
+        Folder([tmp_path]).open(path.name)
+
+
 def test_a_name_that_a_listing_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """readdir need not report a name that a rename replaces meanwhile; it is looked up before it counts as gone."""
     path = put(tmp_path)

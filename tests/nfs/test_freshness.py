@@ -56,6 +56,7 @@ def test_no_page_misses_what_a_person_copied(machine: Recorded, hammering: float
     assert report["unreadable"] == 0
     assert report["changes"] > 10
     assert report["reads"] > 100
+    assert report["refused"] < report["reads"]
     assert report["remembered"] > 0
 
 

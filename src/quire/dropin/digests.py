@@ -126,6 +126,10 @@ class ProjectFacts:
             return -math.inf  # unreadable, or changing: examine it each time
         return math.inf if held.facts.past_racy_window and self._fits(held.facts, file_stat) else held.not_before
 
+    def is_stale(self, candidate: Candidate) -> bool:
+        """Whether the last reading ended in ESTALE, which says nothing about the file that is there now."""
+        return candidate.key in self._stale_since
+
     def of(self, candidate: Candidate, file_stat: FileStat, file: BinaryIO | None = None) -> Facts | None:
         """The facts of a file with this stat; None when it cannot be read, or changes meanwhile.
 

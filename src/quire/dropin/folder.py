@@ -219,7 +219,8 @@ class Folder:
 
         The first time it reads all files that no worker has read before. A file that is not complete, not readable, or
         changes while it is read is not listed, and examined again when its fingerprint changes.
-        Raises StoreError when a root cannot be read.
+        Raises StoreError when a root cannot be read, or the files never were found to be the same for long enough to
+        have been so together: an answer that mixes two states of them would be of no instant.
         """
         project = None
         for _ in range(_MAX_STATS):
@@ -229,6 +230,8 @@ class Folder:
             before, project = project, self._judged(name, listing)
             if self._is_of_one_instant(name, project, before):
                 break
+        else:
+            raise StoreError(f"The files of {name} change faster than they can be read; ask again when they rest.")
         assert project is not None
         if known is not None and known.name == name and known.files == project.files:
             known.validation = project.validation
@@ -258,11 +261,14 @@ class Folder:
         assert isinstance(validation, _Validation)
         if not validation.candidates:
             return True  # one listing had none
-        if validation.due != math.inf:
+        is_only_one = len(validation.candidates) == len(project.files) == 1  # so it was, with no other one beside it
+        if validation.due != math.inf and not is_only_one:
             return before is not None and _is_same_finding(project, before)
         listing = self._tree.refresh()
         candidates = listing.projects.get(name, ())
-        return candidates == validation.candidates and self._tree.is_same(candidates, validation.file_stats, listing)
+        return candidates == validation.candidates and (
+            is_only_one or self._tree.is_same(candidates, validation.file_stats, listing)
+        )
 
     def current(self) -> Listing | None:
         """All files by name, if that can be had at once and is certainly true now; for `unchanged`."""
@@ -311,6 +317,9 @@ class Folder:
                 if known is not None and known.complete:  # of the file that took its place, if another one did
                     file_stat = judged[place] = FileStat(file_stat.path, known.fingerprint)
                 due = min(due, facts.due(candidate, file_stat))
+                is_changing = known is None or not (known.complete or known.past_racy_window)
+                if is_changing and not facts.is_stale(candidate):
+                    judged[place] = None  # a copy that grows: not there yet, whatever its size is at each look
                 if facts.should_save:
                     facts.save(candidates, len(self.roots))
                 if known is not None and known.complete:
@@ -343,8 +352,9 @@ class Folder:
 
         The file is opened first and then judged, so the facts are those of the open file, even when another file was
         renamed over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches
-        the file system. Raises StoreError when a root cannot be read.
+        the file system. Raises StoreError when a root cannot be read, or the file is replaced before each opening.
         """
+        stale: OSError | None = None
         for _ in range(_MAX_STATS):
             listing = self._tree.refresh()
             candidate = listing.by_path.get(relative_path)
@@ -356,17 +366,22 @@ class Folder:
                 file = open(fd, "rb")  # noqa: SIM115 - closed below, or by the caller
                 known = self._facts_of(facts, listing, candidate, file_stat, file)
             except FileNotFoundError:
+                stale = None
                 continue  # removed since the listing, or about to be renamed back
             except OSError as error:
                 if error.errno == errno.ESTALE:
+                    stale = error
                     continue  # another client of the file server has removed it, or replaced it
                 facts.left_out(candidate, error)
                 return None
             if known is not None and known.complete:
                 return OpenDropIn(make_drop_in(candidate, file_stat, known), file)
+            stale = None
             file.close()
             if known is not None:
                 return None
+        if stale is not None:
+            raise StoreError(f"{relative_path} is replaced faster than it can be opened; ask again.") from stale
         return None
 
     @staticmethod
