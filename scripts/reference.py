@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables in docs/reference/ that say again what the program knows: flags, settings.
+"""Writes the tables in docs/reference/ that say again what the program knows: flags, settings, deprecations.
 
     .venv/bin/python scripts/reference.py            # rewrite what is between the marks
     .venv/bin/python scripts/reference.py --check    # exit code 1 when something is out of date
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from quire.cli import make_parser
+from quire.config.deprecations import DEPRECATIONS
 from quire.config.settings import DEFAULT_FALLBACK_URL, OPTIONS
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -80,9 +81,19 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def deprecations_table() -> str:
+    """Everything that is deprecated."""
+    lines = ["| Deprecated | Since | Removed in | Not before | Instead |", "|---|---|---|---|---|"]
+    for each in DEPRECATIONS:
+        columns = (f"{each.kind} `{each.name}`", each.since, each.removed_in, each.not_before, each.instead)
+        lines.append(f"| {' | '.join(map(str, columns))} |")
+    return "\n".join(lines) + "\n"
+
+
 def block(name: str) -> str:
     """The table of that name. Raises KeyError for an unknown one."""
-    return settings_table() if name == "settings" else command_table(command_parsers()[name])
+    tables = {"settings": settings_table, "deprecated": deprecations_table}
+    return tables[name]() if name in tables else command_table(command_parsers()[name])
 
 
 def rewritten(page: str) -> str:

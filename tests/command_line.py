@@ -15,11 +15,16 @@ def commands(names: Iterable[str] = cli.COMMANDS) -> dict[str, argparse.Argument
     return found
 
 
+def actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the actions of a command, as `token create`."""
+    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return {name: part for each in found for name, part in each.choices.items()}
+
+
 def parts(command: str) -> list[argparse.ArgumentParser]:
     """The parser of a command, and those of its actions."""
     parser = commands([command])[command]
-    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    return [parser, *(part for each in found for part in each.choices.values())]
+    return [parser, *actions(parser).values()]
 
 
 def flags(command: str) -> set[str]:

@@ -90,7 +90,19 @@ def from_imports(path: Path) -> list[tuple[str, str]]:
 def test_tests_mirror_the_source() -> None:
     """A folder of tests has the name of a folder of the source, or is a suite of its own that the map names."""
     tests = Path(__file__).parent
-    suites = {"browser", "bucket", "clients", "deploy", "faults", "fuzz", "linearizability", "nfs", "oracle", "release"}
+    suites = {
+        "browser",
+        "bucket",
+        "clients",
+        "deploy",
+        "faults",
+        "fuzz",
+        "linearizability",
+        "nfs",
+        "oracle",
+        "promise",
+        "release",
+    }
     folders = {
         path.parent.relative_to(tests)
         for path in tests.rglob("test_*.py")
@@ -210,6 +222,7 @@ PRIVATE = {
     "commanding.py": {"_run_exitfuncs", "_shutdown"},
     "marking.py": {"_response"},
     "observe/test_log_output.py": {"_lock"},
+    "promise/interface.py": {"_HelpAction", "_SubParsersAction", "_actions"},
     "servers/test_sendfile.py": {"_has_room"},
     "store/bucket/interleavings.py": {"_decode"},
     "store/bucket/test_names.py": {"_add_token", "_leave"},

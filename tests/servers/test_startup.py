@@ -21,8 +21,8 @@ from tests.command_line import commands
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, Served, environment, free_port, running
 
-SERVER_MODULES = {"uvicorn": 585, "gunicorn": 633}  # a worker that is forked needs the standard library's ways to fork
-"""gunicorn's processes import uvicorn, too."""
+SERVER_MODULES = {"uvicorn": 586, "gunicorn": 634}  # a worker that is forked needs the standard library's ways to fork
+"""gunicorn's processes import uvicorn, too. One of them is the list of deprecations, by which a server warns."""
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""
 

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from quire.config import values
+from quire.config.deprecations import in_use
 from quire.config.resolving import resolve, unknown_variables
 from quire.config.settings import Settings
 from quire.domain.durations import parse_duration
@@ -173,7 +174,7 @@ def open_store(
     # The answers go to stdout, and must not be mixed with anything.
     stream = "none" if settings.log_stream == "none" else "stderr"
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))
-    for sentence in unknown_variables(os.environ):
+    for sentence in (*unknown_variables(os.environ), *in_use(settings)):
         _log.warning(sentence)
     if settings.rights == "settings" and getattr(arguments, "command", None) in _ABOUT_RIGHTS:
         _log.warning(

@@ -13,6 +13,7 @@ import structlog
 
 from quire import servers
 from quire.commands.run_flags import add_flags
+from quire.config.deprecations import in_use
 from quire.config.resolving import resolve, unknown_variables
 from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS, Settings
 from quire.domain.errors import ConfigurationError, QuireError, StoreError, StoreReadOnly, UnknownLayout
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     flags = vars(arguments) | {"directories": arguments.directories or None}
     settings = resolve(flags, os.environ, arguments.setting_defaults, arguments.config)
     logs.configure(settings)
-    for sentence in unknown_variables(os.environ):
+    for sentence in (*unknown_variables(os.environ), *in_use(settings)):
         _log.warning(sentence)
     settings, grants_decide = prepare(settings)
     return servers.run(settings, grants_decide=grants_decide)

@@ -89,13 +89,16 @@ def resolve(
 _SERVICE_LINK = re.compile(
     r"QUIRE_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
-_OTHER_VARIABLES = {
-    *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
+OTHER_VARIABLES = (
+    "QUIRE_CONFIG",
     "QUIRE_OIDC_CLIENT_SECRET",  # a secret, and settings are shown
     *("QUIRE_URL", "QUIRE_TOKEN"),  # of commands that work over the API of a server
     # the image reads these
     *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
-}
+)
+"""Variables of the environment that are read, and are no settings."""
+_OWN_VARIABLES = (*OTHER_VARIABLES, SETTINGS_VARIABLE, "QUIRE_RUNTIME")
+"""Those, and the ones by which processes of quire speak with each other."""
 
 
 def in_force(settings: Settings) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     settings = [f"QUIRE_{option.name.upper()}" for option in OPTIONS]
     sentences = []
     for name in sorted(own_variables(environ)):
-        if name.startswith("QUIRE_") and name not in _OTHER_VARIABLES and name not in settings:
+        if name.startswith("QUIRE_") and name not in _OWN_VARIABLES and name not in settings:
             hint = did_you_mean(name, settings)
             sentences.append(f"The environment variable {name} is no setting of quire and has no effect{hint}.")
     return sentences

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
+from quire.config.deprecations import deprecated_routes
 from quire.http.api.operations import SCHEMAS, Json, Operation, reference
 from quire.http.app.routes import Endpoint, endpoints
 from quire.http.app.worker import worker_of
@@ -114,6 +115,8 @@ def _described(endpoint: Endpoint) -> Json:
         "responses": {str(status): answers[status] for status in sorted(answers)},
         "security": [] if endpoint.needs is None else [{}, {"login": []}, {"token": []}],
     }
+    if deprecation := deprecated_routes().get(f"{endpoint.method} {endpoint.path}"):
+        described |= {"deprecated": True, "description": deprecation.sentence}
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     if operation.body is not None:

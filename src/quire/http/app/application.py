@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from quire.config.deprecations import Deprecation, deprecated_routes
 from quire.config.settings import Settings
 from quire.domain.errors import QuireError
 from quire.http.app.advisories import load_for_policies
@@ -76,14 +77,14 @@ def _routes(settings: Settings) -> list[BaseRoute]:
     for endpoint in endpoints(settings.health_endpoint):
         by_path.setdefault(endpoint.path, []).append(endpoint)
     prefix = settings.server_base_url
-    routes = Routes([_route(path, found) for path, found in by_path.items()])
+    routes = Routes([_route(path, found, prefix) for path, found in by_path.items()])
     if not prefix:
         return [routes]
-    at_root = [_route(path, found) for path, found in by_path.items() if found[0].is_at_root]
-    return [_route(prefix, by_path["/"]), Mount(prefix, routes=[routes]), *at_root]
+    at_root = [_route(path, found, prefix) for path, found in by_path.items() if found[0].is_at_root]
+    return [_route(prefix, by_path["/"], prefix), Mount(prefix, routes=[routes]), *at_root]
 
 
-def _route(path: str, found: list[Endpoint]) -> Route:
+def _route(path: str, found: list[Endpoint], prefix: str) -> Route:
     """One route for all methods, so that the answer to others names each in its Allow (RFC 9110, 15.5.6)."""
     by_method: dict[str, list[tuple[Endpoint, Handler]]] = {}
     for each in found:
@@ -99,7 +100,22 @@ def _route(path: str, found: list[Endpoint]) -> Route:
             await load_for_policies(request)
         return await handler(request)
 
-    return Route(path, answer, methods=[endpoint.method for endpoint in found])
+    return Route(path, answer, methods=list(by_method), middleware=_announcing(found, prefix))
+
+
+def _announcing(found: list[Endpoint], prefix: str) -> list[Middleware]:
+    """For an address that is deprecated, none else."""
+    deprecated = deprecated_routes()
+    by_method: dict[str, Deprecation] = {
+        each.method: deprecated[f"{each.method} {each.path}"]
+        for each in found
+        if f"{each.method} {each.path}" in deprecated
+    }
+    if not by_method:
+        return []
+    from quire.http.app.deprecated import Announcing  # noqa: PLC0415 - few versions have a deprecated address
+
+    return [Middleware(Announcing, by_method=by_method, document=f"{prefix}/openapi.json")]
 
 
 def _handler(name: str) -> Handler:
