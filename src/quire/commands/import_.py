@@ -2,7 +2,7 @@
 
 JSON: {"into": directory, "index": str, "sources": [{"source": directory, "index": str, "imported": int, "present": int,
 "conflicts": int, "refused": int, "removed": int, "updated": int, "bytes": int, "files": [{"path", "project",
-"filename", "size", "outcome": "imported" | "already published" | "deleted" | "conflict" | "refused",
+"filename", "size", "outcome": "imported" | "already published" | "deleted" | "conflict" | "to be imported" | "refused",
 "note": str | null, "removed": bool, "failed": bool}]}]}.
 """
 
@@ -30,6 +30,7 @@ from quire.commands.common import (
     print_json,
     user_of,
 )
+from quire.commands.import_index import add_index_flags, run_from_index
 from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError, StoreError
 from quire.domain.sizes import in_words
@@ -51,6 +52,7 @@ Publish every distribution below the directories, as it is, into the store. Serv
 files appear in one step. Repeat it at any time: what is published already is left alone, and nothing is ever
 overwritten. To move a served directory into the store in it: quire import --move DIR --into DIR.
 To copy another store with all that it knows, from a directory into a bucket or back: quire import --from STORE TARGET.
+To fetch all projects of another index, or some, over its Simple API: quire import --from-index URL [PROJECT ...].
 """
 
 
@@ -59,7 +61,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "import", help="publish a folder of distributions into the store", description=_DESCRIPTION
     )
-    parser.add_argument("sources", metavar="DIR", nargs="*", help="folders to import; with --from, the store to fill")
+    parser.add_argument(
+        "sources",
+        metavar="DIR",
+        nargs="*",
+        help="folders to import; with --from, the store to fill; with --from-index, the projects (default: all)",
+    )
     parser.add_argument(
         "--from",
         dest="source",
@@ -81,12 +88,25 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "are not written any more: changing one in place would change what is published",
     )
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"projects at once (default: {JOBS})")
+    add_index_flags(parser)
     add_store_flags(parser)
     add_user_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import; 1 when anything was not done. Raises ConfigurationError, StoreError."""
+    """Import; 1 when anything was not done. Raises ConfigurationError, UpstreamError, StoreError."""
+    if arguments.from_index is not None:
+        if arguments.source is not None or arguments.move or arguments.link:
+            raise ConfigurationError("--from-index goes without --from, --move and --link.")
+        if arguments.into is not None:
+            arguments.directory = [arguments.into, *(arguments.directory or [])]
+        return run_from_index(arguments, print_report=_print, document=_document)
+    if arguments.dry_run or arguments.projects is not None:
+        raise ConfigurationError("--dry-run and --projects are for --from-index.")
+    return _run_local(arguments)
+
+
+def _run_local(arguments: argparse.Namespace) -> int:
     into = [arguments.into] if arguments.into is not None else []
     source_store = None
     if arguments.source is not None:

@@ -33,6 +33,7 @@ def entry_of(upload: Upload) -> File:
         },
         uploaded=upload.uploaded or timestamp(),
         requires_python=upload.requires_python,
+        yanked=upload.yanked,
         metadata_sha256=None if upload.metadata is None else hashlib.sha256(upload.metadata).hexdigest(),
         signed=upload.signature is not None,
         attested=upload.provenance is not None,

@@ -38,6 +38,8 @@ class Upload:
     """See `File`."""
     uploaded: str | None = None
     """RFC 3339 time to record; None for the time of publication."""
+    yanked: bool | str = False
+    """See `File`; only an import publishes a file that is yanked."""
 
 
 def new_blob_key(parsed: ParsedFilename) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import DigestMismatch, TooLarge, UpstreamBusy, UpstreamError
 from quire.domain.names import normalize_name
-from quire.upstream.pages import ACCEPT, UpstreamFile, parse_page
+from quire.upstream.pages import ACCEPT, UpstreamFile, UpstreamPage, parse_page, parse_project_list
+from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach
 from quire.upstream.server import OtherServer, Response
 
 MAX_PAGE_BYTES = 64 * 1024 * 1024
@@ -41,6 +42,8 @@ MAX_PAUSE = 10.0
 CONNECTIONS = 8
 
 _DIGESTS = ("sha256", "sha384", "sha512")
+WITH_OLD_DIGESTS = (*_DIGESTS, "sha224", "sha1", "md5")
+"""Old servers announce no better one than the last of these."""
 
 T = TypeVar("T")
 
@@ -61,16 +64,25 @@ S = TypeVar("S", bound=Sink)
 class Upstream:
     """One index, asked over few connections. Use it as an async context manager, in one event loop."""
 
-    def __init__(self, index_url: str, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
-        """`index_url`: of its project list, ended by a slash, perhaps with a login; `pause`: waits between attempts.
+    def __init__(
+        self,
+        index_url: str,
+        *,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        private_hosts: Collection[str] | None = None,
+        reach: Reach = AS_THE_ENVIRONMENT_SAYS,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """`index_url`: of its project list, ended by a slash, perhaps with a login; `pause`: waits between attempts;
+        `private_hosts`, `reach`: see `OtherServer`; `connections`: requests at once.
 
         Raises UpstreamError when proxies or certificates are so configured that nothing can be asked.
         """
-        self._server = OtherServer(index_url, private_hosts=None)
+        self._server = OtherServer(index_url, private_hosts=private_hosts, reach=reach)
         self.url = self._server.url
         """Without the login."""
         self._pause = pause
-        self._connections = asyncio.Semaphore(CONNECTIONS)
+        self._connections = asyncio.Semaphore(connections)
 
     @property
     def reached(self) -> bool:
@@ -87,8 +99,30 @@ class Upstream:
 
     async def project(self, name: str) -> tuple[UpstreamFile, ...] | None:
         """The files of a project; None when the index does not know it. Raises UpstreamError."""
+        page = await self.page(name)
+        return None if page is None else tuple(file for file in page.files if file.is_upload)
+
+    async def page(self, name: str, left_out: list[str] | None = None) -> UpstreamPage | None:
+        """The page of a project; None when the index does not know it. `left_out`: see `parse_page`.
+
+        Raises UpstreamError.
+        """
         name = normalize_name(name)
-        return await self._attempts(lambda: self._read_page(name))
+        return await self._attempts(lambda: self._read_page(name, left_out))
+
+    async def projects(self) -> tuple[str, ...]:
+        """The normalized names of all projects of the index. Raises UpstreamError."""
+        return await self._attempts(self._read_list)
+
+    async def document(self, url: str, limit: int, accept: str) -> bytes:
+        """A small document beside a file, of at most `limit` bytes. Raises UpstreamError."""
+
+        async def read() -> bytes:
+            async with self._asking(url, PAGE_SECONDS, accept, "identity") as response:
+                response.check()
+                return await response.body(limit)
+
+        return await self._attempts(read)
 
     async def download(
         self,
@@ -96,20 +130,24 @@ class Upstream:
         open_sink: Callable[[], S],
         *,
         limit: int,
+        digests: Collection[str] = _DIGESTS,
+        begun: Callable[[Mapping[str, str]], object] = lambda _: None,
     ) -> S:
         """Read a file into a sink, and check its size and digest. Each attempt opens a new sink, of which the last is
         returned; the others are discarded.
 
-        `limit`: the most bytes. Raises UpstreamError, DigestMismatch, TooLarge, and the errors of the sink.
+        `limit`: the most bytes; `digests`: the algorithms that count, the best first; `begun`: gets the headers of the
+        answer. Raises UpstreamError, DigestMismatch, TooLarge, and the errors of the sink.
         """
         filename = file.filename
-        if not any(algorithm in file.hashes for algorithm in _DIGESTS):
+        algorithm = next((each for each in digests if each in file.hashes), None)
+        if algorithm is None:
             raise UpstreamError(
                 f"The index announces no sha256 of {filename}, so it cannot be verified; get it by hand."
             )
         if (file.size or 0) > limit:
             raise TooLarge(f"The file {filename} has {file.size} bytes; the limit is {limit}, see --max-upload-size.")
-        return await self._attempts(lambda: self._read_file(file, open_sink, limit))
+        return await self._attempts(lambda: self._read_file(file, algorithm, open_sink, limit, begun))
 
     async def _attempts(self, ask: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
@@ -123,23 +161,35 @@ class Upstream:
                     raise
                 await self._pause(min(MAX_PAUSE, max(error.wait, 0.5 * 2 ** (attempt - 1))))
 
-    async def _read_page(self, name: str) -> tuple[UpstreamFile, ...] | None:
+    async def _read_list(self) -> tuple[str, ...]:
+        async with self._asking(self.url, PAGE_SECONDS, ACCEPT, "gzip") as response:
+            response.check()
+            body = await response.body(MAX_PAGE_BYTES)
+            return parse_project_list(response.headers.get("Content-Type", ""), body)
+
+    async def _read_page(self, name: str, left_out: list[str] | None) -> UpstreamPage | None:
         async with self._asking(f"{self.url}{name}/", PAGE_SECONDS, ACCEPT, "gzip") as response:
             if response.status in {404, 410}:
                 return None
             response.check()
             body = await response.body(MAX_PAGE_BYTES)
-            page = parse_page(name, response.headers.get("Content-Type", ""), body, response.url)
-            return tuple(file for file in page.files if file.is_upload)
+            return parse_page(name, response.headers.get("Content-Type", ""), body, response.url, left_out)
 
-    async def _read_file(self, file: UpstreamFile, open_sink: Callable[[], S], limit: int) -> S:
+    async def _read_file(
+        self,
+        file: UpstreamFile,
+        algorithm: str,
+        open_sink: Callable[[], S],
+        limit: int,
+        begun: Callable[[Mapping[str, str]], object],
+    ) -> S:
         filename = file.filename
-        algorithm = next(name for name in _DIGESTS if name in file.hashes)
-        digest, size, sink = hashlib.new(algorithm), 0, open_sink()
+        digest, size, sink = hashlib.new(algorithm, usedforsecurity=False), 0, open_sink()
         try:
             # Raw: some servers announce the gzip of a .tar.gz as a Content-Encoding, and the digest is of the file.
             async with self._asking(file.url, FILE_SECONDS, "*/*", "identity") as response:
                 response.check()
+                begun(response.headers)
                 async for chunk in response.pieces():
                     size += len(chunk)
                     if size > (limit if file.size is None else file.size):
@@ -168,7 +218,7 @@ class Upstream:
         except TimeoutError as error:
             host = urlsplit(url).hostname
             raise UpstreamBusy(
-                f"The server {host} does not answer in time; repeat later, or check --index-url."
+                f"The server {host} does not answer in time; repeat later, or check the URL of the index."
             ) from error
 
 

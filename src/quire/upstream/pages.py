@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from email.message import Message
 from html.parser import HTMLParser
 from itertools import islice
@@ -112,24 +113,59 @@ class UpstreamPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A number that only grows with the changes of the project, where the index has one."""
 
 
-def parse_page(project: str, content_type: str, body: bytes, url: str) -> UpstreamPage:
+def parse_page(
+    project: str, content_type: str, body: bytes, url: str, left_out: list[str] | None = None
+) -> UpstreamPage:
     """The meaning of a project's page.
 
-    `project`: normalized name; `content_type`: of the answer; `url`: where it came from, for relative links.
+    `project`: normalized name; `content_type`: of the answer; `url`: where it came from, for relative links;
+    `left_out`: gets the names of entries that do not count.
     Raises UpstreamError when this is no page of version 1 of the Simple API.
     """
+    kind, text = kind_and_text(content_type, body)
+    if kind == JSON_TYPE:
+        return _parse_json(project, body, url, left_out)
+    return _parse_html(project, text, url, left_out)
+
+
+def parse_project_list(content_type: str, body: bytes) -> tuple[str, ...]:
+    """The normalized names of the projects that the page of an index lists, sorted.
+
+    Raises UpstreamError when this is no list of version 1 of the Simple API.
+    """
+    kind, text = kind_and_text(content_type, body)
+    if kind == JSON_TYPE:
+        try:
+            page = _decode_list(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamError(f"The index answers with JSON that is no list of projects ({error}).") from error
+        _check_version(page.meta.api_version)
+        said = [each.name for each in page.projects]
+    else:
+        links = _read_html(text)
+        _check_version("1.0" if links.version is None else links.version)
+        said = [unquote((each["href"] or "").partition("#")[0].rstrip("/").rpartition("/")[2]) for each in links.links]
+    names = set[str]()
+    for each in said:
+        with suppress(InvalidName):
+            names.add(normalize_name(each))
+    return tuple(sorted(names))
+
+
+def kind_and_text(content_type: str, body: bytes) -> tuple[str, str]:
+    """The type of an answer, and of HTML its text. Raises UpstreamError when it is none of the Simple API's."""
     header = Message()
     header["Content-Type"] = content_type
     kind = header.get_content_type() if content_type else ""
     if kind == JSON_TYPE:
-        return _parse_json(project, body, url)
+        return kind, ""
     if kind in _HTML:
         charset = header.get_content_charset("utf-8")
         try:
             text = body.decode(charset, errors="replace")
         except (LookupError, ValueError):
             text = body.decode(errors="replace")
-        return _parse_html(project, text, url)
+        return kind, text
     raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
 
 
@@ -145,6 +181,15 @@ class _Page(msgspec.Struct, rename="kebab"):
     meta: _Meta
     files: list[msgspec.Raw]
     project_status: Any = None
+
+
+class _Listed(msgspec.Struct):
+    name: str
+
+
+class _List(msgspec.Struct):
+    meta: _Meta
+    projects: list[_Listed]
 
 
 class _Entry(msgspec.Struct, rename="kebab", gc=False):
@@ -166,16 +211,17 @@ class _Entry(msgspec.Struct, rename="kebab", gc=False):
 
 _decode_page: Final = msgspec.json.Decoder(_Page).decode
 _decode_entry: Final = msgspec.json.Decoder(_Entry).decode
+_decode_list: Final = msgspec.json.Decoder(_List).decode
 
 
-def _parse_json(project: str, body: bytes, url: str) -> UpstreamPage:
+def _parse_json(project: str, body: bytes, url: str, left_out: list[str] | None) -> UpstreamPage:
     try:
         page = _decode_page(body)
         status, reason = _status(page.project_status)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(f"The index answers with JSON that is no page of the Simple API ({error}).") from error
     _check_version(page.meta.api_version)
-    check = _Check(project, url)
+    check = _Check(project, url, left_out)
     serial = page.meta.last_serial
     return UpstreamPage(
         files=check.all(_entries(page.files)),
@@ -232,16 +278,24 @@ class _Links(HTMLParser):
                 self.status["reason" if name.endswith("reason") else "status"] = content
 
 
-def _parse_html(project: str, text: str, url: str) -> UpstreamPage:
+def _read_html(text: str) -> _Links:
     page = _Links()
     try:
         page.feed(text)
         page.close()
+    except (ValueError, AssertionError) as error:  # raised by html.parser for hostile documents
+        raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
+    return page
+
+
+def _parse_html(project: str, text: str, url: str, left_out: list[str] | None) -> UpstreamPage:
+    page = _read_html(text)
+    try:
         base = urljoin(url, page.base) if page.base else url
-    except (ValueError, AssertionError) as error:  # raised by html.parser and urljoin for hostile documents
+    except ValueError as error:
         raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
     _check_version("1.0" if page.version is None else page.version)  # PEP 629: a page that states none has 1.0
-    files = _Check(project, base).all(_entry_of(attributes) for attributes in page.links)
+    files = _Check(project, base, left_out).all(_entry_of(attributes) for attributes in page.links)
     if not files and page.version is None:
         raise UpstreamError(
             "The index answers with HTML that names no file of the project, nor a version of the Simple API; it may be "
@@ -287,8 +341,9 @@ def _check_version(version: str) -> None:
 class _Check:
     """Checks the entries of one page."""
 
-    def __init__(self, project: str, base: str) -> None:
-        """`project`: normalized name; `base`: what relative URLs are relative to."""
+    def __init__(self, project: str, base: str, left_out: list[str] | None) -> None:
+        """`project`: normalized name; `base`: what relative URLs are relative to; `left_out`: see `parse_page`."""
+        self._left_out = left_out
         self._project = project
         self._base = base
         origin = _ORIGIN.match(base)
@@ -322,6 +377,8 @@ class _Check:
             size, provenance, python = entry.size, entry.provenance, entry.requires_python
             is_size = type(size) is int
             if version is None or url is None or (is_size and size < 0):
+                if self._left_out is not None:
+                    self._left_out.append(entry.filename)
                 continue
             metadata = entry.dist_info_metadata if entry.core_metadata is None else entry.core_metadata
             yield UpstreamFile(

@@ -16,6 +16,8 @@ class Outcome(StrEnum):
     """Other content is published under this filename. Nothing was changed."""
     DELETED = "deleted"
     """It was deleted from the target after an earlier import, and stays deleted."""
+    WANTED = "to be imported"
+    """Not here; with --dry-run it is not fetched."""
     REFUSED = "refused"
     """It cannot be taken; the note says why."""
 

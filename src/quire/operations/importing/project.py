@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from quire.archives.metadata import CoreMetadata, is_complete_archive
-from quire.domain.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
-from quire.domain.names import MAX_FILENAME_BYTES, normalize_name
+from quire.domain.errors import DamagedRecord, FileExists, InvalidRequest, ProjectClosed, StoreError
+from quire.domain.names import MAX_FILENAME_BYTES
 from quire.domain.project import File, Project
 from quire.dropin.drop_in import rfc3339
-from quire.dropin.facts import offered_metadata
 from quire.dropin.files import FileStat
 from quire.dropin.listing import Candidate
 from quire.index.commits import deleted_files
@@ -19,6 +17,7 @@ from quire.index.integrity import has_digest
 from quire.index.upload import Upload
 from quire.operations import changing
 from quire.operations.importing.context import ImportContext
+from quire.operations.importing.examining import as_served
 from quire.operations.importing.outcome import Outcome, Result
 from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature
 from quire.store.contracts import Staged
@@ -165,23 +164,12 @@ class ProjectImport:
 
     def _examine(self, candidate: Candidate, file_stat: FileStat, staged: Staged) -> tuple[Upload, str | None]:
         """The file as an upload, as a drop-in folder would describe it; a note on its signature. Raises Refused."""
-        core: CoreMetadata | None = None
-        with staged.open() as file:
-            if staged.size != file_stat.fingerprint.size or not is_complete_archive(file, candidate.parsed):
-                raise Refused("It is not a complete archive: damaged, or still being copied.")
-            file.seek(0)
-            document, core = offered_metadata(file, candidate.parsed)
+        if staged.size != file_stat.fingerprint.size:
+            raise Refused("It is not a complete archive: damaged, or still being copied.")
+        upload = as_served(staged, candidate.parsed)
         signature, note = read_signature(candidate)
-        upload = Upload(
-            parsed=candidate.parsed,
-            staged=staged,
-            project_name=core.name if core is not None and _is_name_of(core.name, self._name) else self._name,
-            metadata=document,
-            requires_python=core.requires_python if core is not None else None,
-            signature=signature,
-            uploaded=rfc3339(file_stat.fingerprint.mtime_ns),
-        )
-        return upload, note
+        uploaded = rfc3339(file_stat.fingerprint.mtime_ns)
+        return replace(upload, signature=signature, uploaded=uploaded), note
 
     # -- publication --------------------------------------------------------------------------------------------------
 
@@ -266,10 +254,3 @@ class ProjectImport:
         removed: bool = False,
     ) -> None:
         self.results.append(self._context.result(candidate, file_stat, outcome, note, removed=removed))
-
-
-def _is_name_of(spelled: str, name: str) -> bool:
-    try:
-        return normalize_name(spelled) == name
-    except InvalidName:
-        return False

@@ -88,8 +88,8 @@ def update(job: Job, progress: Progress) -> Report:
 # -- what is here -----------------------------------------------------------------------------------------------------
 
 
-def read_ignorelist(file: str) -> frozenset[str]:
-    """The normalized names in an ignorelist: one a line, `#` begins a comment.
+def read_ignorelist(file: str, what: str = "ignorelist", flag: str = "--ignorelist-file") -> frozenset[str]:
+    """The normalized names in an ignorelist, or another list: one a line, `#` begins a comment.
 
     Raises ConfigurationError when it cannot be read, or holds anything but names: a private name that was not
     understood would be sent to the other index.
@@ -98,17 +98,17 @@ def read_ignorelist(file: str) -> frozenset[str]:
         with Path(file).expanduser().open("rb") as opened:
             data = opened.read(MAX_IGNORELIST_BYTES + 1)
         if len(data) > MAX_IGNORELIST_BYTES:
-            raise ConfigurationError(f"The ignorelist {file} has more than {MAX_IGNORELIST_BYTES} bytes.")
+            raise ConfigurationError(f"The {what} {file} has more than {MAX_IGNORELIST_BYTES} bytes.")
         lines = data.decode("utf-8-sig").splitlines()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"--ignorelist-file: {file} cannot be read ({reason_of(error)}).") from error
+        raise ConfigurationError(f"{flag}: {file} cannot be read ({reason_of(error)}).") from error
     names = set()
     for number, line in enumerate(lines, 1):
         name = line.partition("#")[0].strip()
         try:
             names |= {normalize_name(name)} if name else set()
         except InvalidName as error:
-            raise ConfigurationError(f"Line {number} of the ignorelist {file} is no project name: {error}") from error
+            raise ConfigurationError(f"Line {number} of the {what} {file} is no project name: {error}") from error
     return frozenset(names)
 
 
