@@ -9,6 +9,7 @@ The README is kept by itself, since it takes longest and depends on the release 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
@@ -108,12 +109,7 @@ async def project(request: Request) -> Response:
         weakref.ref(known.names),
         None if known.advisories is None else weakref.ref(known.advisories),
     )
-    page = view.pages.known(key)
-    if page is None:
-        page = await worker.renderings.get((view, key), lambda: _project_page(worker, index, view, key, known))
-    response = await web_response(request, page)
-    index.projects.memory.account(name, view)
-    return response
+    return await _kept_or_made(request, index, view, key, lambda: _project_page(worker, index, view, key, known))
 
 
 async def compared(request: Request) -> Response:
@@ -130,11 +126,17 @@ async def compared(request: Request) -> Response:
         site,
         offered(site, reader, index.name, name, index.owners(view)),
     )
+    return await _kept_or_made(request, index, view, key, lambda: _compared_page(worker, index, view, key))
+
+
+async def _kept_or_made(
+    request: Request, index: ServedIndex, view: ProjectView, key: Hashable, make: Callable[[], Awaitable[Page]]
+) -> Response:
     page = view.pages.known(key)
     if page is None:
-        page = await worker.renderings.get((view, key), lambda: _compared_page(worker, index, view, key))
+        page = await worker_of(request).renderings.get((view, key), make)
     response = await web_response(request, page)
-    index.projects.memory.account(name, view)
+    index.projects.memory.account(view.name, view)
     return response
 
 
