@@ -22,6 +22,7 @@ from quire.domain.indexes import IndexDefinition, PastTrash
 from quire.domain.namespaces import Namespace
 from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
 from quire.domain.publishing_sessions import OpenSession
+from quire.domain.structs import convert_to
 from quire.domain.times import moment
 from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
@@ -222,14 +223,14 @@ def decode_access(data: bytes | None) -> AccessDocument:
             )
         return AccessDocument(
             grants={identity: _loaded(entry, Grant) for identity, entry in document.get("grants", {}).items()},
-            groups=msgspec.convert(document.get("groups", {}), dict[str, tuple[str, ...]]),
+            groups=convert_to(document.get("groups", {}), dict[str, tuple[str, ...]]),
             tokens={identity: _loaded(entry, Token) for identity, entry in document.get("tokens", {}).items()},
             sessions=_loaded(document["sessions"], Sessions) if document.get("sessions") is not None else None,
             publishers={
                 identity: _loaded(entry, Publisher) for identity, entry in document.get("publishers", {}).items()
             },
-            audience=msgspec.convert(document.get("audience"), str | None),
-            used=msgspec.convert(document.get("used", {}), dict[str, str]),
+            audience=convert_to(document.get("audience"), str | None),
+            used=convert_to(document.get("used", {}), dict[str, str]),
             indexes={name: _loaded(entry, IndexDefinition) for name, entry in document.get("indexes", {}).items()},
             webhooks={identity: _loaded(entry, Webhook) for identity, entry in document.get("webhooks", {}).items()},
             advisories={name: _loaded(entry, AdvisorySource) for name, entry in document.get("advisories", {}).items()},
@@ -367,10 +368,10 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
     if kind is IndexDefinition and "session" in entry:
         entry = {**entry, "session": _loaded(entry["session"], OpenSession)}
     if entry.keys() <= fields:
-        loaded = msgspec.convert(entry, kind)
+        loaded = convert_to(entry, kind)
     else:
         unknown = {name: value for name, value in entry.items() if name not in fields}
-        loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
+        loaded = convert_to({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
     if isinstance(loaded, Sessions) and len(bytes.fromhex(loaded.key)) < _KEY_BYTES:
         raise ValueError("the key of sessions is too short")
     if isinstance(loaded, Webhook):

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from quire.domain.errors import Conflict
+from quire.domain.structs import decode_as
 from quire.store.contracts import Record, Records
 
 USES_KEY: Final = "access/uses/store"
@@ -82,6 +83,6 @@ class TokenUses:
 def _days(record: Record) -> dict[str, str]:
     """None of a record that is damaged, or of another version: the days come again with the next uses."""
     try:
-        return msgspec.json.decode(record.data or b"{}", type=_Uses).days
+        return decode_as(record.data or b"{}", _Uses).days
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return {}

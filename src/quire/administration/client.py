@@ -20,6 +20,7 @@ from quire.administration.credentials import Credentials, Login
 from quire.administration.documents import Problem
 from quire.domain import errors
 from quire.domain.errors import ConfigurationError, QuireError, UpstreamError, reason_of
+from quire.domain.structs import decode_as
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """The largest: a project of some 100,000 files."""
@@ -204,7 +205,7 @@ class Client:
 
     def _decoded(self, kind: type[T], answer: _Answer) -> T:
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            return decode_as(answer.body, kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamError(
                 f"The server {self.url} answers with JSON that this quire ({__version__}) does not understand; use the "

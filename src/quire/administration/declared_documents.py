@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.administration.documents import Answer, Body
+from quire.domain.structs import convert_to
 from quire.operations.declaring.applying import Difference
 from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES
 
@@ -75,7 +76,7 @@ def applied_of(found: Iterable[Difference], *, dry_run: bool) -> Applied:
 
 def configuration_of(tables: Mapping[str, Any]) -> Configuration:
     """The document of a configuration file's tables."""
-    return msgspec.convert(tables, Configuration)
+    return convert_to(tables, Configuration)
 
 
 def tables_of(document: ConfigurationBody | Configuration) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from quire.administration.webhook_documents import DeliveryEntry, WebhookAnswer, WebhookDeliveries, WebhookEntry
+from quire.domain.structs import convert_to
 from quire.domain.webhooks import Webhook
 from quire.webhooks.attempts import Attempt, Deliveries
 from quire.webhooks.sending import Answer
@@ -53,4 +54,4 @@ def webhook_deliveries(identity: str, webhook: Webhook, found: Deliveries) -> We
 
 def delivery_entries(attempts: Iterable[Attempt]) -> list[DeliveryEntry]:
     """Attempts."""
-    return [msgspec.convert(msgspec.to_builtins(each), DeliveryEntry) for each in attempts]
+    return [convert_to(msgspec.to_builtins(each), DeliveryEntry) for each in attempts]

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from quire.administration.documents import Answer, Body
+from quire.domain.structs import convert_to
 from quire.operations.jobs import Job
 
 
@@ -58,4 +59,4 @@ SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (JobBody, JobEntry, JobList)
 
 def job_entry(job: Job) -> JobEntry:
     """The document of a job."""
-    return msgspec.convert(job, JobEntry, from_attributes=True)
+    return convert_to(job, JobEntry, from_attributes=True)

@@ -94,6 +94,7 @@ from quire.administration.webhook_documents import (
 from quire.domain.changes import Selection
 from quire.domain.errors import ConfigurationError, UpstreamError
 from quire.domain.project import Status
+from quire.domain.structs import convert_to
 from quire.index.audit.reading import LogFilter, Logged, by_time
 from quire.operations.trash import TrashFilter
 from quire.process.progress import Progress
@@ -238,7 +239,7 @@ class Remote:
         return ProjectStatus(project=name, status=found.status, reason=found.status_reason, changed=False)
 
     def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus:
-        body = msgspec.convert({"status": str(status), "reason": reason}, StatusBody)
+        body = convert_to({"status": str(status), "reason": reason}, StatusBody)
         return self._client.post(ProjectStatus, body, *self._of(name), "status")
 
     def owners(self, name: str) -> Owners:

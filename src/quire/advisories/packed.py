@@ -66,6 +66,8 @@ class _Footer(msgspec.Struct, frozen=True):
 
 _Project = tuple[str, tuple[Entry, ...]]
 _decode_project: Final = msgspec.msgpack.Decoder(_Project).decode
+_decode_any: Final = msgspec.msgpack.Decoder(dict[str, object]).decode
+_decode_footer: Final = msgspec.msgpack.Decoder(_Footer).decode
 _decode_piece: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -244,10 +246,10 @@ def _footer(blob: ReadByPosition) -> _Footer:
     if magic != MAGIC or size > min(_MAX_FOOTER_BYTES, blob.size):
         raise ValueError("they have no end")
     data = blob.read_at(blob.size - _END.size - size, size)
-    found = msgspec.msgpack.decode(data, type=dict[str, object]).get("format")
+    found = _decode_any(data).get("format")
     if found != FORMAT:
         raise ValueError(f"their format is {found}, and this version of quire reads {FORMAT}")
-    return msgspec.msgpack.decode(data, type=_Footer)
+    return _decode_footer(data)
 
 
 def _unpacked(blob: ReadByPosition, section: _Section) -> bytes:

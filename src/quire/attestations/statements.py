@@ -12,6 +12,7 @@ import msgspec
 
 from quire.domain.errors import InvalidRequest
 from quire.domain.strict_json import decode_strictly
+from quire.domain.structs import decode_as
 
 PREDICATES: Final = ("https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1")
 """The types of predicates that are taken, those of the public index: at most one attestation of each."""
@@ -54,7 +55,7 @@ def read_attestations(sent: bytes, filename: str, sha256: str) -> list[SentAttes
     Raises InvalidRequest with a sentence for anything else.
     """
     try:
-        documents = msgspec.json.decode(sent, type=list[_Attestation])
+        documents = decode_as(sent, list[_Attestation])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidRequest(
             "The attestations are not a JSON list of attestation objects of version 1 (PEP 740): "

@@ -20,6 +20,7 @@ from quire.commands.common import add_user_flag, count, plain, print_json
 from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config.resolving import read_declared
 from quire.domain.errors import ConfigurationError
+from quire.domain.structs import convert_to
 from quire.operations.declaring.reading import INDEXES, read_file
 from quire.operations.declaring.writing import toml_text
 
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.file} declares no index, group or grant: it has no table such as [{INDEXES}.main]."
         )
     read_file(arguments.file)
-    body = msgspec.convert({**declared, "prune": arguments.prune, "dry_run": dry_run}, ConfigurationBody)
+    body = convert_to({**declared, "prune": arguments.prune, "dry_run": dry_run}, ConfigurationBody)
     users = users_of(arguments.passwords)
     administration = open_administration(arguments, writes=not dry_run)
     done = administration.apply(body)

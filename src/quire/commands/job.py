@@ -18,6 +18,7 @@ from quire.commands import check, gc
 from quire.commands.common import Opened, count
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, QuireError
+from quire.domain.structs import decode_as
 from quire.domain.times import stamp
 from quire.index.audit.entries import Origin
 from quire.observe import logs
@@ -101,7 +102,7 @@ class Reporter(Progress):
 
 def main() -> int:
     """Do it."""
-    task = msgspec.json.decode(_first_line(), type=Task)
+    task = decode_as(_first_line(), Task)
     settings, job = Settings.load(task.settings), task.job
     logs.configure(msgspec.structs.replace(settings, log_stream="none" if settings.log_stream == "none" else "stderr"))
     os.nice(10)

@@ -20,6 +20,7 @@ from quire.commands.locking import read_locks
 from quire.domain.errors import ConfigurationError, reason_of
 from quire.domain.indexes import IndexDefinition, chain
 from quire.domain.names import guess_filename
+from quire.domain.structs import convert_to
 from quire.domain.times import moment
 from quire.observe.request_lines import RequestLine, requests_in
 
@@ -96,7 +97,7 @@ def _change(path: str) -> PolicyBody:
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES)
         document = tomllib.loads(data.decode()) if path.endswith(".toml") else json.loads(data)
-        return msgspec.convert(document, PolicyBody)
+        return convert_to(document, PolicyBody)
     except OSError as error:
         raise ConfigurationError(f"{plain(path)} cannot be read ({reason_of(error)}).") from None
     except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ import msgspec
 from quire.config import network, values
 from quire.config.sign_on import LOAD_BALANCER_HEADER
 from quire.domain.errors import ConfigurationError
+from quire.domain.structs import decode_as
 from quire.store.opening import is_directory
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
@@ -245,7 +246,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def load(cls, text: str) -> Settings:
         """The settings that `dump` wrote. Raises ConfigurationError for anything else."""
         try:
-            return msgspec.json.decode(text, type=cls)
+            return decode_as(text, cls)
         except msgspec.MsgspecError as error:
             raise ConfigurationError(
                 f"{SETTINGS_VARIABLE} is not what this version of quire writes ({error}); unset it."

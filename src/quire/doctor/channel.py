@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from quire.domain.errors import StoreError
+from quire.domain.structs import decode_as
 
 T = TypeVar("T")
 
@@ -128,6 +129,6 @@ class Channel:
 
 def _decoded(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decode_as(data, kind)
     except (ValueError, RecursionError) as error:
         raise NotUnderstood("The other side sent something that is no message of this version of quire.") from error

@@ -12,6 +12,7 @@ import msgspec
 from quire import __version__
 from quire.doctor.findings import Finding, Verdict
 from quire.domain.errors import Conflict
+from quire.domain.structs import decode_as
 from quire.domain.times import stamp
 from quire.store.contracts import Records
 
@@ -86,7 +87,7 @@ def keep(records: Records, verdict: KeptVerdict) -> None:
 def last_verdict(records: Records) -> KeptVerdict | None:
     """The last one; None where there is none that this version understands. Raises StoreError."""
     try:
-        found = msgspec.json.decode(records.read(KEY).data or b"", type=KeptVerdict)
+        found = decode_as(records.read(KEY).data or b"", KeptVerdict)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return found if found.format == 1 else None

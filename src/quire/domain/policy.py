@@ -17,6 +17,7 @@ from quire.domain.advisories import Severity
 from quire.domain.errors import InvalidName, InvalidRequest, NotFound
 from quire.domain.names import normalize_name, same_version, version_sort_key
 from quire.domain.reserved import normalize_pattern
+from quire.domain.structs import convert_to
 from quire.domain.times import moment
 
 LONGEST_AGE: Final = 3650 * 86_400
@@ -222,7 +223,7 @@ def loaded_policy(entry: Mapping[str, Any]) -> Policy:
     kinds = {name: tuple(_loaded(each, kind) for each in entry.get(name, ())) for name, kind in _KINDS.items()}
     known = {name: value for name, value in entry.items() if name in Policy.__struct_fields__ and name not in _KINDS}
     policy = msgspec.structs.replace(
-        msgspec.convert(known, Policy),
+        convert_to(known, Policy),
         unknown={name: value for name, value in entry.items() if name not in Policy.__struct_fields__},
         **kinds,
     )
@@ -241,7 +242,7 @@ def _stored(rule: Denied | Blocked | Exemption) -> dict[str, Any]:
 def _loaded(entry: Mapping[str, Any], kind: type[_Rule]) -> _Rule:
     known = {name: value for name, value in entry.items() if name in kind.__struct_fields__}
     unknown = {name: value for name, value in entry.items() if name not in kind.__struct_fields__}
-    return msgspec.structs.replace(msgspec.convert(known, kind), unknown=unknown)
+    return msgspec.structs.replace(convert_to(known, kind), unknown=unknown)
 
 
 def _changed(

@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import DamagedRecord
+from quire.domain.structs import convert_to
 from quire.domain.tombstones import NONE, Tombstones
 
 FORMAT = 1
@@ -239,11 +240,11 @@ def decode_project(data: bytes, key: str = "?") -> Project:
 
 def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
     return Project(
-        name=msgspec.convert(document["name"], str),
+        name=convert_to(document["name"], str),
         status=Status(document.get("status", "active")),
-        status_reason=msgspec.convert(document.get("status_reason"), str | None),
+        status_reason=convert_to(document.get("status_reason"), str | None),
         files=files,
-        owners=msgspec.convert(document["owners"], tuple[str, ...]) if "owners" in document else (),
+        owners=convert_to(document["owners"], tuple[str, ...]) if "owners" in document else (),
         deleted=Tombstones.of(document),
         pending=_pending(document["pending"]) if "pending" in document else None,
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},
@@ -252,10 +253,10 @@ def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
 
 def _pending(document: Mapping[str, Any]) -> Pending:
     return Pending(
-        promotion=msgspec.convert(document["promotion"], str),
-        name=msgspec.convert(document["name"], str),
+        promotion=convert_to(document["promotion"], str),
+        name=convert_to(document["name"], str),
         files=_files(document["files"]),
-        owner=msgspec.convert(document.get("owner"), str | None),
+        owner=convert_to(document.get("owner"), str | None),
     )
 
 
@@ -263,7 +264,7 @@ def _files(entries: Mapping[str, Any]) -> dict[str, File]:
     files = {}
     for filename, entry in entries.items():
         unknown = {name: value for name, value in entry.items() if name not in _FILE_FIELDS}
-        files[filename] = msgspec.convert(entry | {"filename": filename, "unknown": unknown}, File)
+        files[filename] = convert_to(entry | {"filename": filename, "unknown": unknown}, File)
         if "sha256" not in files[filename].hashes:
             raise TypeError(f"{filename} has no sha256")
     return files

@@ -30,6 +30,7 @@ import msgspec
 from quire.domain.changes import is_empty
 from quire.domain.errors import DamagedRecord, FileExists, ProjectClosed
 from quire.domain.project import Pending, Project
+from quire.domain.structs import decode_as
 
 JOURNAL: Final = "promotions_"
 """The name of the journal's record among those of the projects, which is no project's: a normalized name has no `_`.
@@ -80,7 +81,7 @@ def decode_journal(data: bytes | None, key: str = "?") -> Promotions:
     if data is None:
         return {}
     try:
-        document = msgspec.json.decode(data, type=_Document)
+        document = decode_as(data, _Document)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The journal of promotions {key} cannot be read ({error}).") from error
     if document.format > FORMAT:

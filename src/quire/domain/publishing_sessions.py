@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import DamagedRecord, NotFound, SessionConflict
+from quire.domain.structs import decode_as
 
 FORMAT: Final = 2
 """Of records with attestations that are not in the stage yet, which earlier versions would lose; of others 1."""
@@ -175,7 +176,7 @@ def decode_session(data: bytes | None) -> PublishingSession | None:
     if data is None:
         return None
     try:
-        document = msgspec.json.decode(data, type=_Document)
+        document = decode_as(data, _Document)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The record of a publishing session cannot be read ({error}).") from error
     if document.format > FORMAT:

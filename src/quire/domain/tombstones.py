@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import DamagedRecord
+from quire.domain.structs import convert_to, decode_as
 
 PACK_FILES: Final = 128
 """Files in a pack. So many of the latest at least are legible, and less than twice as many."""
@@ -71,7 +72,7 @@ class Pack(msgspec.Struct, frozen=True, gc=False):
 
     def _entries(self, encoded: bytes) -> dict[str, str]:
         try:
-            names = msgspec.json.decode(encoded, type=list[str])
+            names = decode_as(encoded, list[str])
             digests = b64decode(self.sha256, validate=True)
         except (ValueError, msgspec.MsgspecError) as error:
             raise _damaged(error) from error
@@ -94,10 +95,10 @@ class Tombstones(msgspec.Struct, frozen=True, gc=False):
         """Those of a stored document. Raises msgspec.ValidationError when they are of other types."""
         if "deleted" not in document and "deleted_packed" not in document:
             return NONE
-        recent = msgspec.convert(document.get("deleted", {}), dict[str, str])
+        recent = convert_to(document.get("deleted", {}), dict[str, str])
         if not all(map(_SHA256.fullmatch, recent.values())):
             raise msgspec.ValidationError("the digest of a deleted file is no sha256")
-        return cls(recent, msgspec.convert(document.get("deleted_packed", ()), tuple[Pack, ...]))
+        return cls(recent, convert_to(document.get("deleted_packed", ()), tuple[Pack, ...]))
 
     @classmethod
     def of_note(cls, note: bytes | None, key: str) -> Tombstones:
@@ -105,7 +106,7 @@ class Tombstones(msgspec.Struct, frozen=True, gc=False):
         if note is None:
             return NONE
         try:
-            return cls.of(msgspec.json.decode(note, type=dict[str, Any]))
+            return cls.of(decode_as(note, dict[str, Any]))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DamagedRecord(
                 f"The names of deleted files in the record {key} cannot be read ({error}); "

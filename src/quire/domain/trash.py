@@ -18,6 +18,7 @@ import msgspec
 from quire.domain.changes import is_empty
 from quire.domain.errors import DamagedRecord, FileExists
 from quire.domain.project import File, Project, Status
+from quire.domain.structs import convert_to
 from quire.domain.times import exact_stamp
 
 SUFFIX: Final = "_trash"
@@ -170,7 +171,7 @@ def _trashed(file: File, key: str) -> TrashedFile:
 
 def _converted(value: object, kind: type[T], key: str) -> T:
     try:
-        return msgspec.convert(value, kind)
+        return convert_to(value, kind)
     except msgspec.ValidationError as error:
         raise _damaged(key, error) from error
 

@@ -13,6 +13,7 @@ import msgspec
 from quire.archives.metadata import CoreMetadata, is_complete_archive, is_static, parse_metadata, read_metadata
 from quire.domain.errors import InvalidDistribution
 from quire.domain.names import Kind, ParsedFilename
+from quire.domain.structs import convert_to
 from quire.dropin.files import Fingerprint, is_unchanged
 
 FORMAT = 1
@@ -139,7 +140,7 @@ def decode_facts(data: bytes | None) -> dict[str, Facts] | None:
     files = {}
     for key, entry in entries:
         try:
-            facts = msgspec.convert(entry, Facts)
+            facts = convert_to(entry, Facts)
         except msgspec.ValidationError:
             continue
         if not facts.complete or "sha256" in facts.hashes:

@@ -23,13 +23,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import msgspec
-
 from quire.domain import changes, promotions
 from quire.domain.changes import present
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.domain.project import File, Pending, Project, decode_project, encode_project
 from quire.domain.promotions import Promotion, State
+from quire.domain.structs import convert_to
 from quire.domain.tombstones import NONE, Tombstones
 from quire.index.audit.archive import archive_key, must_be_rotated, rotate
 from quire.index.audit.entries import (
@@ -313,7 +312,7 @@ class Commits:
         """The log with the entry of a promotion. Whichever worker folds it, the entry says what its promoter said."""
         archive = archive_key(self._index, _name(record.key))
         log = rotate(self._store.records, archive, record, entries_of(record))
-        origin = msgspec.convert(promotion.origin, Origin)
+        origin = convert_to(promotion.origin, Origin)
         entry = make_entry("publish", project, promotions.folded(project), origin, log)
         log.append(entry | {"promoted_from": promotion.source, "promotion": pending.promotion})
         return log

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from quire.domain.errors import Conflict, NotFound
+from quire.domain.structs import decode_as
 from quire.domain.times import moment, stamp
 from quire.store.contracts import Record, Records
 
@@ -141,7 +142,7 @@ def _change(records: Records, change: Callable[[tuple[Job, ...]], tuple[Job, ...
 def _decoded(record: Record) -> tuple[Job, ...]:
     """None where the record is none that this version understands: no work depends on it."""
     try:
-        found = msgspec.json.decode(record.data or b"", type=_Jobs)
+        found = decode_as(record.data or b"", _Jobs)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ()
     return found.jobs if found.format == 1 else ()

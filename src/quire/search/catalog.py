@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from quire.domain.errors import StoreError, reason_of
+from quire.domain.structs import decode_as
 from quire.search.facts import Facts
 from quire.search.schema import FILE, connect
 
@@ -244,7 +245,7 @@ def row_of(values: Sequence[object]) -> Row:
     if not isinstance(packed, bytes):
         return Row(str(place), str(name), None, None)
     facts = msgspec.structs.replace(
-        msgspec.json.decode(packed, type=Facts),
+        decode_as(packed, Facts),
         summary=str(summary),
         keywords=str(keywords),
         classifiers=tuple(str(classifiers).split("\n")) if classifiers else (),

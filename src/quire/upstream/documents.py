@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from quire.domain.errors import BlobMissing, Conflict, NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.structs import decode_as
 from quire.store.contracts import Blobs, Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.pages import UpstreamFile
@@ -221,7 +222,7 @@ def check_provenance(what: str, body: bytes) -> None:
     The signatures in it are the client's to verify: they bind it to the file, whichever server it comes from.
     """
     try:
-        found = msgspec.json.decode(body, type=_Provenance)
+        found = decode_as(body, _Provenance)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(f"The {what} is no provenance object ({error}).") from error
     if found.version != 1:

@@ -24,6 +24,7 @@ import msgspec
 
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord
 from quire.domain.reserved import MIRROR
+from quire.domain.structs import decode_as
 from quire.store.contracts import Record, Store, StoredBlob
 from quire.upstream.kept import FileKey, Kept, kept_files
 from quire.upstream.mirrored import decode_page, read_content
@@ -195,7 +196,7 @@ def _record(store: Store, now: Counted) -> None:
 
 def _decoded(record: Record) -> Counted | None:
     try:
-        found = msgspec.json.decode(record.data or b"", type=Counted)
+        found = decode_as(record.data or b"", Counted)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return found if found.format == 1 and found.at.tzinfo is not None else None

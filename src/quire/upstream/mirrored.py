@@ -34,6 +34,7 @@ import zstandard
 
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import Status
+from quire.domain.structs import decode_as
 from quire.store.contracts import Blobs
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
@@ -160,7 +161,7 @@ def decode_page(data: bytes) -> MirroredPage:
     if said is None or (said[1] is not None and said[1] != _sum(data[said.end() :])):
         raise DamagedRecord("The page of another index has bytes that were not written.")
     try:
-        page = msgspec.json.decode(data, type=MirroredPage)
+        page = decode_as(data, MirroredPage)
         if page.format > FORMAT:
             raise DamagedRecord(f"The page has format {page.format}, written by a newer quire.")
         for time in (page.confirmed, *((page.lease.until,) if page.lease is not None else ())):
@@ -174,7 +175,7 @@ def decode_page(data: bytes) -> MirroredPage:
 def decode_content(data: bytes) -> UpstreamPage:
     """Raises DamagedRecord for other bytes than those of a `Content`."""
     try:
-        return msgspec.json.decode(data, type=UpstreamPage)
+        return decode_as(data, UpstreamPage)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
 
@@ -231,7 +232,7 @@ def find_file(data: bytes, filename: str) -> UpstreamFile | None:
     try:
         if end < 0:  # the last one
             end = begin + JSONDecoder().raw_decode(data[begin:].decode())[1]
-        return msgspec.json.decode(data[begin:end], type=UpstreamFile)
+        return decode_as(data[begin:end], UpstreamFile)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
 

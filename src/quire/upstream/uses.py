@@ -24,6 +24,7 @@ import msgspec
 
 from quire.domain.errors import Conflict
 from quire.domain.reserved import MIRROR
+from quire.domain.structs import decode_as
 from quire.store.contracts import Record, Records
 
 FOLDER: Final = f"{MIRROR}/space"
@@ -137,7 +138,7 @@ def _hour(now: datetime) -> int:
 def _decoded(record: Record) -> _Day:
     """None of a record that is damaged, or of another version: uses come again."""
     try:
-        found = msgspec.json.decode(record.data or b"{}", type=_Day)
+        found = decode_as(record.data or b"{}", _Day)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Day()
     return found if found.format == 1 and len(found.uses) % _ENTRY_BYTES == 0 else _Day()

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from quire.domain.errors import Conflict
+from quire.domain.structs import decode_as
 from quire.store.contracts import Record, Records
 
 MOST_RECENT: Final = 50
@@ -104,7 +105,7 @@ def _with(before: Deliveries, attempts: Sequence[Attempt]) -> Deliveries:
 
 def _decode(record: Record) -> Deliveries:
     try:
-        return msgspec.json.decode(record.data or b"{}", type=Deliveries)
+        return decode_as(record.data or b"{}", Deliveries)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Deliveries()
 

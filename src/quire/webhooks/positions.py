@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from quire.domain.errors import Conflict, OutcomeUnknown, StoreError
+from quire.domain.structs import decode_as
 from quire.store.contracts import Record, Records
 
 _ATTEMPTS: Final = 16
@@ -50,7 +51,7 @@ class ProjectPositions:
     def __init__(self, record: Record) -> None:
         self.record = record
         try:
-            self.by_webhook = msgspec.json.decode(record.data or b"{}", type=_Document).webhooks
+            self.by_webhook = decode_as(record.data or b"{}", _Document).webhooks
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self.by_webhook = {}
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from quire.administration.documents import DEFAULT_LIMIT, MAX_LIMIT, MAX_REQUEST_BYTES, Body
 from quire.domain.errors import InvalidRequest, TooLarge
+from quire.domain.structs import decode_as
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.worker import worker_of
 from quire.http.simple.forms import body_chunks
@@ -28,7 +29,7 @@ async def received(request: Request, kind: type[B]) -> B:
     if media_type != "application/json":
         raise InvalidRequest("The body must be JSON, and say so: Content-Type: application/json.")
     try:
-        return msgspec.json.decode(await body_of(request), type=kind)
+        return decode_as(await body_of(request), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         problem = str(error)[:_MOST_SAID].rstrip(".")
         raise InvalidRequest(f"The body is not what this address takes: {problem}; see /openapi.json.") from None

@@ -19,6 +19,7 @@ from quire.advisories.known import KnownAdvisories
 from quire.domain.errors import InvalidName, InvalidRequest, NotFound, TooLarge
 from quire.domain.names import normalize_name
 from quire.domain.osv import ECOSYSTEM, Entry
+from quire.domain.structs import decode_as
 from quire.http.app.advisories import advisories_of
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.problems import HttpError
@@ -162,7 +163,7 @@ async def _received(request: Request, kind: type[Any]) -> Any:
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge(f"The body is larger than {MAX_BODY_BYTES >> 10} KiB; send several requests.")
     try:
-        return msgspec.json.decode(bytes(body), type=kind)
+        return decode_as(bytes(body), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"The body is no query of OSV's API: {str(error)[:_MOST_SAID].rstrip('.')}.") from None
 

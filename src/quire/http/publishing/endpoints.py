@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from quire.access.minting import MintRefused
 from quire.domain.errors import NotFound
+from quire.domain.structs import decode_as
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
@@ -126,7 +127,7 @@ async def _body(request: Request) -> _Request:
         if len(body) > MAX_BODY:
             raise MintRefused("invalid-payload", f"The request has more than {MAX_BODY // 1024} KiB.", 413)
     try:
-        return msgspec.json.decode(body, type=_Request)
+        return decode_as(body, _Request)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise MintRefused("invalid-payload", 'The request is not JSON with a text "token".') from None
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.publishing_sessions import PublishingSession, SessionFile
+from quire.domain.structs import decode_as
 from quire.http.api.messages import body_of
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.problems import HttpError
@@ -90,7 +91,7 @@ async def received(request: Request, kind: type[M]) -> M:
     if media_type_of(request) != MEDIA_TYPE:
         raise HttpError(415, f"The body must be {MEDIA_TYPE}, and its Content-Type say so.")
     try:
-        body = msgspec.json.decode(await body_of(request), type=kind)
+        body = decode_as(await body_of(request), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"The body is not what PEP 694 says: {str(error)[:_MOST_SAID].rstrip('.')}.") from None
     if body.meta.api_version != VERSION:

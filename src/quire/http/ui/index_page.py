@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from quire.administration.documents import IndexEntry
 from quire.administration.policy_documents import PolicyEntry
 from quire.domain.errors import NotFound
 from quire.domain.rulings import age_text
+from quire.domain.structs import convert_to
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved
 from quire.http.ui.asking import ask, ask_if_allowed
@@ -62,7 +62,7 @@ async def index_page(request: Request) -> Response:
     listed = {each["name"]: each for each in (await ask(request, "GET", "/indexes"))["indexes"]}
     if index.name not in listed:
         raise NotFound("The stage of a publishing session has no page; its simple pages and its uploads are there.")
-    entry = msgspec.convert(listed[index.name], IndexEntry)
+    entry = convert_to(listed[index.name], IndexEntry)
     policy = await ask_if_allowed(request, "/indexes/{index}/policy")
     site = await site_of(request)
     if is_default:
@@ -75,7 +75,7 @@ async def index_page(request: Request) -> Response:
         site,
         entry=entry,
         readable=frozenset(listed),
-        policy=None if policy is None else msgspec.convert(policy, PolicyEntry),
+        policy=None if policy is None else convert_to(policy, PolicyEntry),
         age=lambda seconds: age_text(timedelta(seconds=seconds)),
         has_folders=any(source.may_have_files for source in index.own_sources[1:]),
         is_mirroring=index.is_mirroring,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from quire.domain.errors import Conflict, StoreError
+from quire.domain.structs import decode_as
 from quire.index.audit.entries import Entry
 from quire.store.contracts import Record, Records
 
@@ -100,7 +101,7 @@ def _entries(lines: Sequence[bytes]) -> list[Entry]:
     found = []
     for line in lines:
         try:
-            found.append(msgspec.json.decode(line, type=Entry))
+            found.append(decode_as(line, Entry))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
     return found

@@ -13,6 +13,7 @@ import msgspec
 from quire.domain.changes import present
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import File, Project, Status
+from quire.domain.structs import decode_as
 from quire.domain.tombstones import NONE, Tombstones
 from quire.store.contracts import Record
 
@@ -68,7 +69,7 @@ def entries_of(record: Record) -> list[Entry]:
     if document is None:
         return []
     try:
-        return msgspec.json.decode(document, type=_Carrying).log
+        return decode_as(document, _Carrying).log
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return []
 
@@ -82,7 +83,7 @@ def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE, owners: Se
 def owners_of_note(note: bytes, key: str = "?") -> tuple[str, ...]:
     """The owners of a project that is deleted. Raises DamagedRecord."""
     try:
-        return msgspec.json.decode(note, type=_Note).owners
+        return decode_as(note, _Note).owners
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The note of the record {key} does not say which owners it has ({error}).") from error
 

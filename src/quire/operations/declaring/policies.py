@@ -36,6 +36,7 @@ from quire.domain.policy import (
     parse_pattern,
     parse_release,
 )
+from quire.domain.structs import convert_to
 from quire.operations.declaring.tables import SHOWN, fields_of, key_of
 
 _OFF: Final = "off"
@@ -56,7 +57,7 @@ class _Release(msgspec.Struct, kw_only=True):
 def parse_policy(raw: Any) -> dict[str, Any]:
     """The declared fields of a policy. Raises InvalidRequest, ValueError, msgspec.ValidationError."""
     found = {}
-    for key, value in msgspec.convert(raw, dict[str, Any]).items():
+    for key, value in convert_to(raw, dict[str, Any]).items():
         name = _KEYS.get(key_of(key))
         if name is None:
             raise InvalidRequest(
@@ -101,7 +102,7 @@ def _noted(key: str, what: str, **notes: str | None) -> str | dict[str, str]:
 
 def _rules(kind: type[Any], key: str, raw: Any, what: str) -> list[dict[str, Any]]:
     """The fields of each rule of a list, which may be a text or a table."""
-    tables = [{key: each} if isinstance(each, str) else each for each in msgspec.convert(raw, list[Any])]
+    tables = [{key: each} if isinstance(each, str) else each for each in convert_to(raw, list[Any])]
     found = fields_of(tables, kind, what)
     for each in found:
         if key not in each:
@@ -144,18 +145,18 @@ class _BlockedTable(msgspec.Struct, kw_only=True):
 
 
 def _patterns(raw: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(parse_pattern, msgspec.convert(raw, list[str]))))
+    return tuple(dict.fromkeys(map(parse_pattern, convert_to(raw, list[str]))))
 
 
 def _age(raw: Any) -> int:
-    seconds = int(parse_duration(raw)) if isinstance(raw, str) else msgspec.convert(raw, int)
+    seconds = int(parse_duration(raw)) if isinstance(raw, str) else convert_to(raw, int)
     if not 0 <= seconds <= LONGEST_AGE:
         raise ValueError(f"the minimum age is up to {as_setting(LONGEST_AGE)}")
     return seconds
 
 
 def _severity(raw: Any) -> Severity | None:
-    return None if raw == _OFF else msgspec.convert(raw, Severity)
+    return None if raw == _OFF else convert_to(raw, Severity)
 
 
 _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -163,10 +164,10 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "deny": _denied,
     "min_age": _age,
     "min_age_except": _patterns,
-    "min_age_except_fixes": lambda raw: msgspec.convert(raw, bool),
+    "min_age_except_fixes": lambda raw: convert_to(raw, bool),
     "blocked": _blocked,
     "exempt": _exempt,
-    "malicious": lambda raw: msgspec.convert(raw, Effect),
+    "malicious": lambda raw: convert_to(raw, Effect),
     "block_severity": _severity,
     "warn_severity": _severity,
 }

@@ -35,6 +35,7 @@ from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.domain.indexes import IndexDefinition
 from quire.domain.names import normalize_name
 from quire.domain.namespaces import Grants, Namespace, parse_namespace
+from quire.domain.structs import convert_to
 from quire.domain.upstreams import UpstreamDefinition, Upstreams, with_upstream
 from quire.operations.declaring.policies import parse_policy
 from quire.operations.declaring.rights import parse_grants, parse_groups
@@ -97,7 +98,7 @@ def _parsed(index: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         try:
             value = _READ[name](raw) if name in _READ else raw
             is_whole = name == "policy"
-            found[name] = value if is_whole else msgspec.convert(None if value == NONE else value, TYPES[name])
+            found[name] = value if is_whole else convert_to(None if value == NONE else value, TYPES[name])
         except (msgspec.ValidationError, ValueError, TypeError, InvalidRequest) as error:
             raise InvalidRequest(f"{where}: {str(error).rstrip('.')}.") from None
     return found
@@ -108,7 +109,7 @@ def _size(raw: Any) -> Any:
 
 
 def _texts(raw: Any) -> list[str]:
-    found: list[str] = msgspec.convert(raw, list[str])
+    found: list[str] = convert_to(raw, list[str])
     return found
 
 

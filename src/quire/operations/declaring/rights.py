@@ -26,6 +26,7 @@ from quire.access.document import AccessDocument, Grant, subject_of, with_fields
 from quire.access.grants import ANY, SubjectKind, check_name
 from quire.access.tokens import new_identity
 from quire.domain.errors import InvalidRequest
+from quire.domain.structs import convert_to
 from quire.operations.declaring.tables import SHOWN, fields_of
 
 _OF_PROGRAMS: Final = {SubjectKind.TOKEN, SubjectKind.PUBLISHER}
@@ -68,7 +69,7 @@ def parse_grants(raw: Any) -> tuple[Grant, ...]:
 def parse_groups(raw: Any) -> dict[str, tuple[str, ...]]:
     """The users of each. Raises InvalidRequest."""
     try:
-        groups = msgspec.convert(raw, dict[str, list[str]])
+        groups = convert_to(raw, dict[str, list[str]])
         if len(groups) > _MOST:
             raise InvalidRequest(f"A configuration has at most {_MOST} groups.")
         for group, users in groups.items():

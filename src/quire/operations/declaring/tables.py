@@ -10,6 +10,7 @@ import msgspec
 
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest
+from quire.domain.structs import convert_to
 
 NONE: Final = "none"
 """In place of a value that TOML does not have."""
@@ -30,11 +31,11 @@ def fields_of(raw: Any, kind: type[Any], what: str) -> list[dict[str, Any]]:
     """
     known = {each.name: each for each in msgspec.structs.fields(kind) if each.name != "unknown"}
     found = []
-    for table in msgspec.convert(raw, list[dict[str, Any]]):
+    for table in convert_to(raw, list[dict[str, Any]]):
         fields = {key.replace("-", "_"): value for key, value in table.items()}
         if strange := sorted(fields.keys() - known):
             raise InvalidRequest(f"{strange[0][:SHOWN]} is no setting of {what}{did_you_mean(strange[0], known)}")
-        found.append({name: msgspec.convert(value, known[name].type) for name, value in fields.items()})
+        found.append({name: convert_to(value, known[name].type) for name, value in fields.items()})
     return found
 
 

@@ -19,6 +19,7 @@ from quire.catalog.mirroring import mirror_name
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import guess_filename, is_normalized
 from quire.domain.reserved import MIRROR
+from quire.domain.structs import decoder
 from quire.upstream.documents import METADATA
 from quire.upstream.mirrored import MAX_CONTENT_BYTES
 
@@ -130,10 +131,10 @@ def decode(data: bytes) -> Manifest:
 
 
 def _lines(data: bytes) -> Iterator[Head | PageEntry | FileEntry | End]:
-    decoder = msgspec.json.Decoder(Head | PageEntry | FileEntry | End)
+    decode = decoder(Head | PageEntry | FileEntry | End).decode
     for line in _split(data):
         try:
-            yield decoder.decode(line)
+            yield decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"The list of the export is not readable ({str(error)[:200]}).") from None
 

@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 
 from quire.domain.errors import DamagedRecord
+from quire.domain.structs import decode_as
 
 HISTORY: Final = 12
 """Earlier writes that a document names."""
@@ -85,7 +86,7 @@ def decode(data: bytes, key: str) -> Document:
     """The document in an object. Raises DamagedRecord for anything else."""
     line, _, rest = data.partition(b"\n")
     try:
-        head = msgspec.json.decode(line, type=_Head)
+        head = decode_as(line, _Head)
         kind = Kind(head.kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise DamagedRecord(f"The object {key} is not a document of quire; restore it from a backup.") from error

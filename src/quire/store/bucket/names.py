@@ -42,6 +42,7 @@ import msgspec
 import structlog
 
 from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError
+from quire.domain.structs import decode_as
 from quire.store.bucket.documents import Kind
 from quire.store.bucket.listing import MOST_SETTLED, Root, Segment, apply, compose, split
 from quire.store.bucket.objects import Bucket, Unchanged
@@ -380,7 +381,7 @@ def _segment_key(folder: str, identity: str) -> str:
 
 def _decode(data: bytes, folder: str) -> Root:
     try:
-        return msgspec.json.decode(data, type=Root)
+        return decode_as(data, Root)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The list of names of {folder} cannot be understood; restore it.") from error
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from quire.domain.errors import UnknownLayout
+from quire.domain.structs import decode_as
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import BlobBucket, Object
 from quire.store.bucket.records import BucketRecords
@@ -77,7 +78,7 @@ class BucketStore:
         if not isinstance(found, Object):
             return False
         try:
-            layout = msgspec.json.decode(found.data, type=_Format).quire
+            layout = decode_as(found.data, _Format).quire
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UnknownLayout(f"{self.place} has a format.json that is not of quire; name another prefix.") from error
         if layout != LAYOUT:
