@@ -50,7 +50,7 @@ def convert_to(value: object, kind: type[T], *, from_attributes: bool = False) -
 @overload
 def convert_to(value: object, kind: Any, *, from_attributes: bool = False) -> Any: ...
 def convert_to(value: object, kind: Any, *, from_attributes: bool = False) -> Any:
-    """What JSON was parsed to, or with `from_attributes` an object, as a value of this type. Raises
+    """A value that JSON was parsed to, or with `from_attributes` an object, as a value of this type. Raises
     msgspec.ValidationError."""
     decoder(kind)  # finds out about the type, if it is the first use
     return msgspec.convert(value, kind, from_attributes=from_attributes)

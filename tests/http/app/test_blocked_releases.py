@@ -15,7 +15,9 @@ from tests.serving import run_quire
 from tests.upstreams import FakeIndex, serving_index
 
 FRESH = {"accept": JSON_V1, "connection": "close"}
-"""Each request on a connection of its own, so that both workers get some."""
+"""Each request on a connection of its own, for which the kernel draws one of the two workers."""
+ENOUGH = 40
+"""Such requests: that all go to one worker happens once in 500,000,000,000 times."""
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Rig:
 
     def versions(self, name: str) -> list[str]:
         """Of the files that every worker lists."""
-        answers = [self.site.client.get(f"/simple/{name}/", headers=FRESH) for _ in range(6)]
+        answers = [self.site.client.get(f"/simple/{name}/", headers=FRESH) for _ in range(ENOUGH)]
         assert {each.content for each in answers} == {answers[0].content}, [each.status_code for each in answers]
         return [each["filename"].split("-")[1] for each in answers[0].json()["files"]]
 
