@@ -6,6 +6,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -329,16 +330,21 @@ class Searching:
         return Hit(index, row.name, facts, origins, 0)
 
     async def _facts(self, served: ServedIndex, view: ProjectView, row: Row) -> Facts:
-        """The facts of a project as it is now: those of the catalog, where they are of this state."""
+        """The facts of a project as it is now: those of the catalog, where they are of this state.
+
+        The catalog saves work only: where it cannot be used just now, the project is read.
+        """
         alone = place_of_view(view) if not view.held.blocks else None
         if alone is not None and not row.place:
-            found = await self._run(self._keeper.catalog.row, alone[0], row.name)
-            row = found or row
+            with suppress(SearchUnavailable):
+                found = await self._run(self._keeper.catalog.row, alone[0], row.name)
+                row = found or row
         if row.facts is not None and alone is not None and alone == (row.place, row.tag) and row.tag:
             return row.facts
         facts = await served.read(view, facts_of_view)
         if alone is not None and alone[1] and facts.described:
-            await self._run(self._keeper.learn, *alone[:1], view.name, alone[1], facts)
+            with suppress(SearchUnavailable):
+                await self._run(self._keeper.learn, *alone[:1], view.name, alone[1], facts)
         return facts
 
 
