@@ -42,7 +42,7 @@ def decode_as(data: bytes | bytearray | str, kind: Any) -> Any: ...
 def decode_as(data: bytes | bytearray | str, kind: Any) -> Any:
     """JSON as a value of this type. Raises msgspec.DecodeError, its ValidationError where the value is of another type,
     UnicodeDecodeError."""
-    return decoder(kind).decode(data)
+    return (_decoders.get(kind) or decoder(kind)).decode(data)
 
 
 @overload
@@ -52,5 +52,6 @@ def convert_to(value: object, kind: Any, *, from_attributes: bool = False) -> An
 def convert_to(value: object, kind: Any, *, from_attributes: bool = False) -> Any:
     """A value that JSON was parsed to, or with `from_attributes` an object, as a value of this type. Raises
     msgspec.ValidationError."""
-    decoder(kind)  # finds out about the type, if it is the first use
+    if kind not in _decoders:
+        decoder(kind)  # finds out about the type
     return msgspec.convert(value, kind, from_attributes=from_attributes)

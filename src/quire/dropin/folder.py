@@ -356,6 +356,7 @@ class Folder:
         """
         stale: OSError | None = None
         for _ in range(_MAX_STATS):
+            stale = None
             listing = self._tree.refresh()
             candidate = listing.by_path.get(relative_path)
             if candidate is None:
@@ -366,7 +367,6 @@ class Folder:
                 file = open(fd, "rb")  # noqa: SIM115 - closed below, or by the caller
                 known = self._facts_of(facts, listing, candidate, file_stat, file)
             except FileNotFoundError:
-                stale = None
                 continue  # removed since the listing, or about to be renamed back
             except OSError as error:
                 if error.errno == errno.ESTALE:
@@ -376,7 +376,6 @@ class Folder:
                 return None
             if known is not None and known.complete:
                 return OpenDropIn(make_drop_in(candidate, file_stat, known), file)
-            stale = None
             file.close()
             if known is not None:
                 return None

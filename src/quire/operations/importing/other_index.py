@@ -26,14 +26,13 @@ from quire.domain.errors import (
     FileExists,
     InvalidRequest,
     ProjectClosed,
-    QuireError,
     TooLarge,
     UpstreamError,
 )
 from quire.domain.names import ParsedFilename, guess_filename
 from quire.domain.project import File, Status
 from quire.dropin.folder import Folder
-from quire.index.commits import deleted_files
+from quire.index.commits import Change, deleted_files
 from quire.index.index import Index
 from quire.index.integrity import has_digest
 from quire.index.upload import Upload, new_blob_key
@@ -42,6 +41,7 @@ from quire.operations.importing.examining import as_served
 from quire.operations.importing.offered import Here, judged, upload_time
 from quire.operations.importing.outcome import Outcome, Report, Result
 from quire.operations.importing.source import Refused
+from quire.process.at_once import each_of
 from quire.process.progress import Progress
 from quire.store.contracts import Staging
 from quire.upstream.client import WITH_OLD_DIGESTS, Upstream
@@ -101,19 +101,13 @@ class IndexImporter:
                 "one; name the projects to import, or list them in a file for --projects."
             )
         self._progress.step(self._upstream.url, len(names))
-        remaining = iter(names)
 
-        async def work() -> None:
-            for name in remaining:
-                await self._project(name, is_named=bool(named))
-                self._progress.advance(1)
+        async def work(name: str) -> None:
+            await self._project(name, is_named=bool(named))
+            self._progress.advance(1)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_PROJECTS_AT_ONCE):
-                    group.create_task(work())
-        except* QuireError as errors:
-            raise errors.exceptions[0] from None
+            await each_of(names, work, _PROJECTS_AT_ONCE)
         finally:
             self.report.results.sort(key=lambda result: (result.project, result.path))
 
@@ -150,10 +144,9 @@ class IndexImporter:
         record = index.store.records.read(index.key(name))
         project = index.decode(record)
         hosted = project.files if project is not None else {}
-        fixed = self._target.drop_ins.project(name).files if self._target.drop_ins is not None else ()
         blobs = index.store.blobs
         return Here(
-            {each.file.filename: each.file for each in fixed} | hosted,
+            (self._fixed(name) or {}) | hosted,
             frozenset(
                 file.filename
                 for file in hosted.values()
@@ -199,9 +192,7 @@ class IndexImporter:
             return
         sizes = {each.parsed.filename: each.staged.size for each in uploads}
         try:
-            change = await asyncio.to_thread(
-                changing.publish, self._target.index, uploads, imported=True, existing=self._fixed(name)
-            )
+            change = await asyncio.to_thread(self._publish, name, uploads)
         except (FileExists, InvalidRequest, ProjectClosed, DamagedRecord) as error:
             if len(sizes) > 1:
                 for file in batch:
@@ -218,7 +209,12 @@ class IndexImporter:
             is_new = filename in after and filename not in before
             self._add(name, filename, size, Outcome.IMPORTED if is_new else Outcome.PRESENT)
 
+    def _publish(self, name: str, uploads: Sequence[Upload]) -> Change:
+        """Blocks. Raises as `changing.publish`."""
+        return changing.publish(self._target.index, uploads, imported=True, existing=self._fixed(name))
+
     def _fixed(self, name: str) -> dict[str, File] | None:
+        """The drop-in files of a project, by filename; None where none are served. Blocks. Raises StoreError."""
         folder = self._target.drop_ins
         return None if folder is None else {each.file.filename: each.file for each in folder.project(name).files}
 

@@ -21,6 +21,7 @@ from quire.locks.locked import LockedRelease
 from quire.locks.selecting import Selection
 from quire.operations.mirroring.report import Got, How, Missing, Report
 from quire.operations.mirroring.wanted import Wanted, releases_by_project, wanted_of
+from quire.process.at_once import each_of
 from quire.process.progress import Progress
 from quire.store.open_blob import OpenBlob
 
@@ -58,9 +59,9 @@ async def fetch(
         files.extend(await fetching.wanted(*item))
         progress.advance(1)
 
-    await _each(projects.items(), read, jobs)
+    await each_of(projects.items(), read, jobs)
     progress.step("files", sum(max(file.file.size, 0) for _, _, file in files))
-    await _each(files, fetching.keep, jobs)
+    await each_of(files, fetching.keep, jobs)
     report = fetching.report
     report.got.sort(key=lambda each: (each.project, each.filename))
     report.missing.sort(key=lambda each: (each.project, each.version, each.file))
@@ -137,22 +138,6 @@ async def _attempts(ask: Callable[[], Awaitable[T]]) -> T:
         except UpstreamBusy as error:
             await asyncio.sleep(min(max(error.wait, _PAUSE * attempt), LONGEST_WAIT))
     return await ask()
-
-
-async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]], jobs: int) -> None:
-    """Do the work on all items, on so many at once. The first error ends it."""
-    remaining = iter(items)
-
-    async def do() -> None:
-        for item in remaining:
-            await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(jobs):
-                group.create_task(do())
-    except* QuireError as errors:
-        raise errors.exceptions[0] from None
 
 
 def _prove(content: Content, wanted: Wanted) -> None:
