@@ -15,6 +15,8 @@ _JSON = b"Accept: application/vnd.pypi.simple.v1+json\r\n"
 _HTML = b"Accept: text/html\r\n"
 _STAY = 150
 """Requests on one connection, on the average: a connection belongs to one worker, and all are to be asked."""
+_UNSETTLED = (b"change faster than they can be read", b"is replaced faster than it can be opened")
+"""From the answers about drop-in files that did not rest long enough, as docs/consistency.md has them."""
 _REMEMBERED = 12
 
 
@@ -99,7 +101,7 @@ class Reader:
             seen += [(entry.filename, entry.sha256) for entry in page.files]
             del seen[:-_REMEMBERED]
         else:
-            return self._odd("page", answer)
+            return self._without_content("page", project, answer)
         history.add_number(number, invoked, ended, client=self._number)
         return self._count("page")
 
@@ -151,12 +153,19 @@ class Reader:
             gone = Missing(frozenset({filename})) if is_plain else Lacks(filename, sha256)
             self._recording.done(project, gone, invoked, self._number)
         else:
-            return self._odd("download", answer)
+            return self._without_content("download", project, answer)
         return self._count("download")
 
     def _count(self, what: str) -> None:
         self.reads += 1
         self._recording.counts[what] += 1
+
+    def _without_content(self, what: str, project: str, answer: Answer) -> None:
+        """An answer that tells nothing about the project: right only where its files change while they are read."""
+        if answer.status == 503 and project in self._plan.dropped and any(text in answer.body for text in _UNSETTLED):
+            self._recording.counts["unsettled"] += 1
+        else:
+            self._odd(what, answer)
 
     def _odd(self, what: str, answer: Answer) -> None:
         self._recording.odd[f"{what}: {answer.status} {answer.body[:120].decode(errors='replace')}"] += 1

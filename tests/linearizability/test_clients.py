@@ -134,6 +134,20 @@ def test_an_impossible_answer_is_reported() -> None:
     assert sum(recording.odd.values()) >= 15
 
 
+@pytest.mark.parametrize("of_dropped", [True, False], ids=["drop-in files", "published files"])
+def test_a_refusal_tells_nothing_of_files_that_change(of_dropped: bool) -> None:
+    """Where nothing but clients of quire changes the files, the same answer is one that no client should get."""
+    refusal = b"The files of pine change faster than they can be read; ask again when they rest.\n"
+    Told.answer = Answer(503, None, refusal)
+    plan = Plan(seed=1, seconds=0.0, servers=PLAN.servers, dropped=PLAN.every_project if of_dropped else ())
+    recording = Recording(plan)
+    Reader(plan, "reader 0", 1, recording).look_at_everything()
+    assert not any(map(len, recording.histories.values()))
+    pages = {what: number for what, number in recording.odd.items() if what.startswith("page")}
+    assert bool(pages) != of_dropped
+    assert bool(recording.counts["unsettled"]) == of_dropped
+
+
 def test_an_unchanged_page_is_the_page_of_its_validator() -> None:
     """304 is recorded as another sight of what the validator stands for."""
     listing = ProjectListing(name="alder", status=Status.ACTIVE, status_reason=None, files=())

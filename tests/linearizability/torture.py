@@ -27,6 +27,8 @@ _READS = ("page", "list", "download")
 _DECISIONS = ("allowed", "forbidden")
 _CHANGES_OF_RIGHTS = ("right given", "right taken", "token made", "token rotated")
 _SHOWN = 5
+MOST_UNSETTLED = 0.05
+"""Of the reads judged: more refusals because of changing files than this tell the judge too little."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Report(Findings):
     unknown: int = 0
     workers_killed: int = 0
     hands_killed: int = 0
+    unsettled: int = 0
+    """Questions about drop-in files that were refused because these changed while they were read."""
     violations: int = 0
     undecided: int = 0
     longest_history: int = 0
@@ -71,7 +75,13 @@ class Report(Findings):
 
     @property
     def is_clean(self) -> bool:
-        return not (self.violations or self.undecided or self.odd)
+        """Whether every answer was right, and few questions were refused because of changing files."""
+        return not (self.violations or self.undecided or self.odd or self.is_refusing)
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether so many questions were refused that the judge was told too little."""
+        return self.unsettled > MOST_UNSETTLED * self.reads_judged
 
     def _access(self) -> Rows:
         if not self.changes_of_rights:
@@ -95,6 +105,7 @@ class Report(Findings):
             ("reads judged", f"{self.reads_judged:,}"),
             ("changes", f"{self.changes:,} ({self.refused:,} more refused, {self.unknown:,} of unknown outcome)"),
             *([("of drop-in files", f"{self.drop_in_changes:,}")] if self.drop_in_changes else []),
+            *([("refused, files changing", f"{self.unsettled:,}")] if self.unsettled else []),
             *self._access(),
             ("kills", f"{self.workers_killed + self.hands_killed:,} ({self.workers_killed:,} of workers)"),
             *self._network(),
@@ -164,6 +175,8 @@ def _last_look(plan: Plan, path: Path) -> Path:
                 time.sleep(0.5)
             finally:
                 reader.close()
+    if refused := recording.counts.pop("unsettled", 0):
+        recording.odd["last look: refused because files change, which none does any more"] += refused
     recording.save(path)
     return path
 
@@ -191,6 +204,7 @@ def _report(
         unknown=counts["unknown"],
         workers_killed=kills,
         hands_killed=counts["hands killed"],
+        unsettled=counts["unsettled"],
         violations=len(convicted),
         undecided=sum(verdict.undecided for verdict in verdicts.values()),
         longest_history=max(verdict.operations for verdict in verdicts.values()),

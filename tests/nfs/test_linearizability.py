@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.linearizability.torture import MOST_UNSETTLED
 from tests.nfs.conftest import Recorded, RecordedPair
 
 _TIMES = 6
@@ -59,6 +60,7 @@ def _explained(report: dict[str, Any]) -> None:
     assert report["violations"] == 0, report["examples"]
     assert report["undecided"] == 0
     assert report["odd"] == {}
+    assert report["unsettled"] <= MOST_UNSETTLED * report["reads_judged"]
     # that it was a test at all
     assert report["changes"] > report["drop_in_changes"] > 0
     assert report["reads_judged"] > 100
