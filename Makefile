@@ -47,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
+.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev site clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -140,6 +140,9 @@ format: $(DEV) ## rewrite the sources as ruff would have them
 	$(BIN)/python -m ruff format .
 
 dev: $(DEV) ## make .venv with everything in it, and nothing more
+
+site: ## the documentation as a site in build/site: open build/site/index.html; searchable without a network
+	@PYTHON="$(PYTHON)" scripts/site build/site
 
 dist: $(DEV) ## the wheel and the sdist in dist/, the same bytes from the same files
 	@rm -rf dist

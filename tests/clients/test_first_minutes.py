@@ -22,13 +22,15 @@ from tests.clients import environments
 from tests.clients.matrix import first_of
 from tests.clients.sandbox import Sandbox
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
-from tests.documents import ROOT, block
+from tests.documents import DOCS, ROOT, block
 from tests.serving import free_port, running, until
 from tests.upstreams import serving_index
 
 pytestmark = pytest.mark.clients
 
-_PROMPT = re.compile(r"(?P<user>(?i:user ?name|user for)[^\n]*: ?)$|(?P<password>(?i:password)[^\n]*: ?)$")
+_PROMPT = re.compile(
+    r"(?P<user>(?i:user ?name|user for)[^\n]*: ?)$|(?P<password>(?i:password|the same again)[^\n]*: ?)$"
+)
 _LINE = re.compile('<code id="(install|publish)-[^"]*">(.*?)</code>')
 """Tabs with lines for files of configuration have several lines each."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -53,7 +55,7 @@ def paste(script: str, cwd: Path, environ: Mapping[str, str]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}"
@@ -138,6 +140,27 @@ def test_the_readme(tmp_path: Path) -> None:
     for site in (tmp_path / "installed", *(tmp_path / ".venv" / "lib").glob("python*/site-packages")):
         assert (site / "acme_tools.py").read_text() == "VERSION = '1.0'\n"
         assert (site / "requests.py").read_text() == "VERSION = '2.0'\n"
+
+
+@pytest.mark.proofs
+def test_the_first_index(tmp_path: Path) -> None:
+    """The tutorial, from the password to the yanked release that pip does not install."""
+    page = DOCS / "tutorials" / "first-index.md"
+    environ = dict(clients(tmp_path))
+    del environ["PIP_TARGET"]  # it installs into an environment of its own
+    (tmp_path / "bin" / "quire").symlink_to(Path(sys.executable).with_name("quire"))
+    *before, serve_line = block(page, "sh", "start").splitlines()
+    paste_and_answer("\n".join(before), tmp_path, environ)
+    port = free_port()
+    publish, install = (
+        block(page, "sh", mark).replace("127.0.0.1:8080", f"127.0.0.1:{port}") for mark in ("publish", "install")
+    )
+    with running([sys.executable, "-m", *shlex.split(serve_line), "--port", str(port)], port, cwd=tmp_path):
+        paste(publish, tmp_path, environ)
+        paste(install, tmp_path / "hello-quire", environ)
+        paste(block(page, "sh", "yank"), tmp_path, environ)
+        with pytest.raises(AssertionError, match="No matching distribution found for hello-quire"):
+            paste(install.replace("venv try", "venv --clear try"), tmp_path / "hello-quire", environ)
 
 
 def lines(site: Site, base: str) -> tuple[list[str], list[str]]:
