@@ -29,7 +29,7 @@ module "quire" {
   load_balancer_subnets = ["subnet-0cccccccccccccccc", "subnet-0dddddddddddddddd"]
   zone_id               = "Z0123456789ABCDEFGHIJ"
   docker_image          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire-index"
-  docker_image_tag      = "0.1.0"
+  docker_image_tag      = "1.0.0"
 
   # The name that pypiserver has, and keeps for now.
   dns_names          = ["pypiserver"]

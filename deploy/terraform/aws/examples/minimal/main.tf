@@ -29,7 +29,7 @@ module "quire" {
   zone_id               = "Z0123456789ABCDEFGHIJ"
   dns_names             = ["pypi"]
   docker_image          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire-index"
-  docker_image_tag      = "0.1.0"
+  docker_image_tag      = "1.0.0"
 }
 
 output "urls" {
