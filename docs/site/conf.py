@@ -54,7 +54,7 @@ NAMED = {
     "How to run it": ["docs/operations", "docs/upgrading", "docs/stability"],
     "Reference": [],
     "Explanation": ["docs/how-it-works", "docs/consistency", "docs/bucket"],
-    "Comparison": ["docs/benchmarks", "docs/benchmarks-mirror"],
+    "Comparison": ["docs/comparison", "docs/benchmarks", "docs/benchmarks-mirror"],
     "Decisions and changes": ["docs/adr/README", "CHANGELOG", "deploy/terraform/aws/CHANGELOG"],
     "Taking part": ["CONTRIBUTING", "docs/architecture", "docs/releasing", "SECURITY", "CODE_OF_CONDUCT"],
 }
