@@ -46,6 +46,7 @@ COMMANDS = {
     "server": "server",
     "osv": "osv",
     "import": "import_",
+    "import-devpi": "import_devpi",
     "check": "check",
     "gc": "gc",
     "retention": "retention",

@@ -29,6 +29,7 @@ from quire.index.index import Index
 from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
+from tests.operations.devpi.make import EXPORT
 from tests.serving import free_port, quire_command, run_quire, running
 
 WHEEL = wheel_name("alpha", "1.0")
@@ -499,6 +500,7 @@ def test_the_nearest_store_is_found(
 
 COMMAND_LINES = (
     *("ls", "show alpha", "yank alpha 1.0", "unyank alpha 1.0", "delete alpha 1.0 --yes", "status alpha", "log"),
+    f"import-devpi {EXPORT}",
     *("import elsewhere", "check", "gc", "doctor", "update", "trash list"),
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),

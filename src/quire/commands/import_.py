@@ -9,7 +9,6 @@ JSON: {"into": directory, "index": str, "sources": [{"source": directory, "index
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -31,15 +30,15 @@ from quire.commands.common import (
     user_of,
 )
 from quire.commands.import_index import add_index_flags, run_from_index
+from quire.commands.import_report import document, print_report
 from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError, StoreError
-from quire.domain.sizes import in_words
 from quire.dropin.tree import Tree
 from quire.index.index import Index, all_indexes
 from quire.operations.declaring.reading import INDEXES
 from quire.operations.declaring.writing import export as declaration
 from quire.operations.defining import check_index
-from quire.operations.importing import Importer, Outcome, Report, StoreImporter
+from quire.operations.importing import Importer, Report, StoreImporter
 from quire.operations.importing.importer import JOBS
 from quire.operations.opening import check_place
 from quire.store.contracts import Store
@@ -100,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigurationError("--from-index goes without --from, --move and --link.")
         if arguments.into is not None:
             arguments.directory = [arguments.into, *(arguments.directory or [])]
-        return run_from_index(arguments, print_report=_print, document=_document)
+        return run_from_index(arguments)
     if arguments.dry_run or arguments.projects is not None:
         raise ConfigurationError("--dry-run and --projects are for --from-index.")
     return _run_local(arguments)
@@ -133,9 +132,9 @@ def _run_local(arguments: argparse.Namespace) -> int:
         finally:
             failed |= bool(report.failed)
             if arguments.json:
-                sources.append(_document(source, index_name, report))
+                sources.append(document(source, index_name, report))
             else:
-                _print(source, report)
+                print_report(source, report)
     if arguments.json:
         print_json({"into": opened.store.place, "index": opened.index.name, "sources": sources})
     if source_store is not None:
@@ -290,32 +289,3 @@ def _importer(opened: Opened, source: Path, meter: Meter, *, arguments: argparse
         progress=meter,
         user=user_of(arguments),
     )
-
-
-def _document(source: str, index: str, report: Report) -> dict[str, Any]:
-    return {
-        "source": source,
-        "index": index,
-        "imported": report.count(Outcome.IMPORTED),
-        "present": report.count(Outcome.PRESENT),
-        "conflicts": report.count(Outcome.CONFLICT),
-        "refused": report.count(Outcome.REFUSED),
-        "removed": sum(result.removed for result in report.results),
-        "updated": report.updated,
-        "bytes": report.imported_bytes,
-        "files": [dataclasses.asdict(result) for result in report.results],
-    }
-
-
-def _print(source: str, report: Report) -> None:
-    for result in report.results:
-        if result.note is not None and result.outcome is not Outcome.DELETED:
-            print(f"{plain(result.path)}: {result.outcome}: {plain(result.note)}", file=sys.stderr)
-    counts = [(outcome, report.count(outcome)) for outcome in Outcome]
-    words = [f"{number} {outcome}" for outcome, number in counts if number and outcome is not Outcome.IMPORTED]
-    removed = sum(result.removed for result in report.results)
-    words += [f"{removed} removed from the source"] if removed else []
-    words += [f"{count(report.updated, 'project')} updated"] if report.updated else []
-    rest = f"; {', '.join(words)}" if words else ""
-    imported = f"{count(report.count(Outcome.IMPORTED), 'file')} imported, {in_words(report.imported_bytes)}"
-    print(f"{source}: {imported}{rest}.")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quire.commands.common import Opened, count, open_store, origin_of, print_json
+from quire.commands.import_report import document, print_report
 from quire.commands.progress import Meter
 from quire.config import network
 from quire.domain.errors import ConfigurationError
@@ -46,12 +46,7 @@ def add_index_flags(parser: argparse.ArgumentParser) -> None:
     add("--max-upload-size", metavar="SIZE", help="with --from-index: refuse larger files, e.g. 500M (default: 2G)")
 
 
-def run_from_index(
-    arguments: argparse.Namespace,
-    *,
-    print_report: Callable[[str, Report], None],
-    document: Callable[[str, str, Report], dict[str, Any]],
-) -> int:
+def run_from_index(arguments: argparse.Namespace) -> int:
     """Import; 1 when anything was not done. Raises ConfigurationError, UpstreamError, StoreError."""
     try:
         url = network.http_url(arguments.from_index)

@@ -96,7 +96,9 @@ def applied(
     for name, definition in wanted.items():  # the order of indexes can be turned round: each is alone meanwhile
         if name in after.indexes and after.indexes[name].behind != definition.behind:
             after = defining.with_settings(after, name, {"behind": ()}, default)
-    after = _each(after, wanted, lambda now, name: _with(now, name, wanted[name], default))
+    after = _each(
+        after, wanted, lambda now, name: _with(now, name, wanted[name], default), lambda name: wanted[name].behind
+    )
     if prune:
         gone = surplus(document, declared, default)
         after = _each(after, gone, lambda now, name: defining.without_index(now, name, default))
@@ -133,9 +135,13 @@ def surplus(document: AccessDocument, declared: Declared, default: str) -> list[
 
 
 def _each(
-    document: AccessDocument, names: Iterable[str], change: Callable[[AccessDocument, str], AccessDocument]
+    document: AccessDocument,
+    names: Iterable[str],
+    change: Callable[[AccessDocument, str], AccessDocument],
+    needs: Callable[[str], Iterable[str]] = lambda name: (),
 ) -> AccessDocument:
-    """The document after a change for each name, in any order in which they are possible. Raises InvalidRequest."""
+    """The document after a change for each name, in any order in which they are possible. `needs`: the names without
+    which one is not. Raises InvalidRequest, for one that fails by itself if there is one."""
     left = list(names)
     while left:
         errors: dict[str, Exception] = {}
@@ -145,7 +151,8 @@ def _each(
             except (InvalidRequest, NotFound) as error:
                 errors[name] = error
         if len(errors) == len(left):
-            raise InvalidRequest(f"{INDEXES}.{left[0][:SHOWN]}: {errors[left[0]]}")
+            first = next((name for name in left if errors.keys().isdisjoint(needs(name))), left[0])
+            raise InvalidRequest(f"{INDEXES}.{first[:SHOWN]}: {errors[first]}")
         left = list(errors)
     return document
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from quire.domain.errors import (
     DamagedRecord,
@@ -44,7 +44,7 @@ from quire.operations.importing.source import Refused
 from quire.process.at_once import each_of
 from quire.process.progress import Progress
 from quire.store.contracts import Staging
-from quire.upstream.client import WITH_OLD_DIGESTS, Upstream
+from quire.upstream.client import WITH_OLD_DIGESTS, Sink
 from quire.upstream.documents import MOST_PROVENANCE, check_provenance
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
@@ -64,6 +64,36 @@ _DISTRIBUTIONS: Final = (".whl", ".tar.gz", ".zip", ".egg", ".tar.bz2", ".tgz")
 _AS_PROVENANCE: Final = "application/vnd.pypi.integrity.v1+json, application/json;q=0.9"
 
 
+S = TypeVar("S", bound=Sink)
+
+
+class Source(Protocol):
+    """The projects to import: those of another index (`quire.upstream.client.Upstream`), or of an export of one. Each
+    method as there."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def reached(self) -> bool: ...
+
+    async def projects(self) -> tuple[str, ...]: ...
+
+    async def page(self, name: str, left_out: list[str] | None = None) -> UpstreamPage | None: ...
+
+    async def document(self, url: str, limit: int, accept: str) -> bytes: ...
+
+    async def download(
+        self,
+        file: UpstreamFile,
+        open_sink: Callable[[], S],
+        *,
+        limit: int,
+        digests: Collection[str],
+        begun: Callable[[Mapping[str, str]], object],
+    ) -> S: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The index that is filled, and its limits."""
@@ -80,11 +110,11 @@ class Target:
 class IndexImporter:
     """Imports projects of one other index. Belongs to one event loop. Use once."""
 
-    def __init__(self, upstream: Upstream, target: Target, progress: Progress | None = None) -> None:
+    def __init__(self, source: Source, target: Target, progress: Progress | None = None) -> None:
         self.report = Report()
         self.unsaid = Counter[str]()
         """How many files the other index does not say a fact of, by the fact."""
-        self._upstream = upstream
+        self._source = source
         self._target = target
         self._progress = progress or Progress()
         self._failures = 0
@@ -94,13 +124,13 @@ class IndexImporter:
 
         Raises UpstreamError when the index cannot be asked, StoreError when the store fails as a whole.
         """
-        names = named or await self._upstream.projects()
+        names = named or await self._source.projects()
         if len(names) > MOST_PROJECTS:
             raise UpstreamError(
                 f"The index lists {len(names)} projects, more than {MOST_PROJECTS}, so it may be a mirror of a public "
                 "one; name the projects to import, or list them in a file for --projects."
             )
-        self._progress.step(self._upstream.url, len(names))
+        self._progress.step(self._source.url, len(names))
 
         async def work(name: str) -> None:
             await self._project(name, is_named=bool(named))
@@ -116,11 +146,11 @@ class IndexImporter:
     async def _project(self, name: str, *, is_named: bool) -> None:
         left_out = list[str]()
         try:
-            page = await self._upstream.page(name, left_out)
+            page = await self._source.page(name, left_out)
             here = await asyncio.to_thread(self._here, name)
         except (UpstreamError, DamagedRecord) as error:
             self._failures += 1
-            if not self._upstream.reached or self._failures >= MOST_FAILURES:
+            if not self._source.reached or self._failures >= MOST_FAILURES:
                 raise
             self._add(name, "", 0, Outcome.REFUSED, str(error))
             return
@@ -238,7 +268,7 @@ class IndexImporter:
             if parsed is None or parsed.project != name:
                 raise Refused("Its name is none of a distribution of this project.")
             key = new_blob_key(parsed)
-            staging = await self._upstream.download(
+            staging = await self._source.download(
                 file,
                 partial(self._target.index.store.blobs.stage, key),
                 limit=self._target.limit,
@@ -266,7 +296,7 @@ class IndexImporter:
         """The provenance object of a file, as mirrors pass it on: its signatures are the client's to verify."""
         if file.provenance is None:
             return None
-        body = await self._upstream.document(file.provenance, MOST_PROVENANCE, _AS_PROVENANCE)
+        body = await self._source.document(file.provenance, MOST_PROVENANCE, _AS_PROVENANCE)
         check_provenance(f"provenance of {file.filename}", body)
         return body
 
