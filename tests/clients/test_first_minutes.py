@@ -157,10 +157,10 @@ def test_the_first_index(tmp_path: Path) -> None:
     )
     with running([sys.executable, "-m", *shlex.split(serve_line), "--port", str(port)], port, cwd=tmp_path):
         paste(publish, tmp_path, environ)
-        paste(install, tmp_path / "hello-quire", environ)
+        paste(install, tmp_path / "hello-index", environ)
         paste(block(page, "sh", "yank"), tmp_path, environ)
-        with pytest.raises(AssertionError, match="No matching distribution found for hello-quire"):
-            paste(install.replace("venv try", "venv --clear try"), tmp_path / "hello-quire", environ)
+        with pytest.raises(AssertionError, match="No matching distribution found for hello-index"):
+            paste(install.replace("venv try", "venv --clear try"), tmp_path / "hello-index", environ)
 
 
 def lines(site: Site, base: str) -> tuple[list[str], list[str]]:
