@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 from collections.abc import Callable, Sized
 from typing import Any
 
@@ -275,7 +276,8 @@ def test_the_garbage_collector_does_not_go_through_files() -> None:
     view = _view(project)
     before = len(gc.get_objects())
     kept = [decode_project(encode_project(a_project(FILES))), _view(project)]
-    assert len(gc.get_objects()) - before < FILES / 10
+    dicts = 2 * FILES if sys.version_info >= (3, 14) else 0  # which goes through those that hold strings alone as well
+    assert len(gc.get_objects()) - before < dicts + FILES / 10
     assert not any(map(gc.is_tracked, view.files.values()))
     assert isinstance(next(iter(view.files.values())), HostedFile)
     assert len(kept) == 2
