@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import sandbox
+from tests.long_suites import leave_out
 from tests.release.building import build
 
 __all__ = ["sandbox"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out(config, items, "pythons")
 
 
 @pytest.fixture(scope="package")
