@@ -53,5 +53,9 @@ def test_an_action_has_one_version_in_all_workflows() -> None:
 
 
 def test_a_commit_is_checked_as_by_make_lint() -> None:
+    """Always, of the whole tree, in the environment of the project: not the files of a commit, nor other versions."""
     (repository,) = _read(".pre-commit-config.yaml")["repos"]
-    assert [hook["entry"] for hook in repository["hooks"]] == ["make -s lint"]
+    (hook,) = repository["hooks"]
+    assert (repository["repo"], hook["language"], hook["entry"]) == ("local", "system", "make -s lint")
+    assert hook["always_run"]
+    assert not hook["pass_filenames"]
