@@ -171,6 +171,8 @@ def questions(port: int, *, protected: bool = False, token: str = "") -> dict[st
             "304": Question(page, html | {"If-None-Match": etag}, 304),
             "list": Question("/simple/", html, 200),
         }
+        if not login:  # a reader without one
+            asked["page for people"] = Question(f"/project/{PROJECT}/", packed, 200)
         settle(asker, asked)
     return asked
 

@@ -48,6 +48,7 @@ class LoopbackConnection:
 
     further: Sequence[tuple[bytes, bytes]] = ()
     takes_files: bool = False
+    scheme: str = "http"
 
     def client_host(self) -> str:
         return "192.0.2.1"

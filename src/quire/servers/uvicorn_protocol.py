@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("quire.servers")
 _METHODS = ("handle_events", "send_400_response", "shutdown", "timeout_keep_alive_handler")
 _ATTRIBUTES = (
-    *("access_log", "client", "conn", "cycle", "flow", "loop", "server_state"),
+    *("access_log", "client", "conn", "cycle", "flow", "loop", "scheme", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 )
 """The parts of uvicorn's protocol that fast-path responses rely on: methods called at the right moments, and state."""

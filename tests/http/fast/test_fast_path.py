@@ -39,8 +39,9 @@ from tests.asking import (
     serve,
 )
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import DEADLINE
+from tests.serving import DEADLINE, until
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 PLAIN = [(b"host", b"127.0.0.1")]
 VOLATILE = {"date", "x-request-id"}
 
@@ -77,6 +78,37 @@ def test_the_same_answer_as_without(site: Site, path: str, accept: str | None, e
     again, general = site.client.get(path, headers=headers), site.client.get(f"{path}?x", headers=headers)
     assert (again.status_code, again.content) == (304, b"")
     assert _lasting(again) == _lasting(general)
+
+
+@pytest.mark.parametrize("path", ["/project/demo/", "/project/demo/1.3/", "/project/large/"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "zstd", "br"])
+def test_the_same_page_for_people_as_without(site: Site, path: str, encoding: str) -> None:
+    """Of a project and of a release: policy, validator and bytes are those of the application, which gives an id to
+    each request; so is a 304. HEAD, a cookie and credentials are left to the application."""
+    headers = {"accept": BROWSER, "accept-encoding": encoding}
+    general = site.client.get(f"{path}?a-query=keeps-it-general", headers=headers)
+    assert (general.status_code, "x-request-id" in general.headers) == (200, True)
+    is_quick = site.place in {"", "memory:"}  # over a network a page for people takes the application
+    if is_quick:
+        until(lambda: "x-request-id" not in site.client.get(path, headers=headers).headers)
+    answer = site.client.get(path, headers=headers)
+    assert answer.content == general.content
+    assert _lasting(answer) == _lasting(general)
+    assert {"content-security-policy", "etag", "vary", "cache-control"} <= set(answer.headers)
+    for tag in (general.headers["etag"], f'"other", {general.headers["etag"]}', "*", '"other"'):
+        more = headers | {"if-none-match": tag}
+        again, general = site.client.get(path, headers=more), site.client.get(f"{path}?x", headers=more)
+        assert (again.status_code, again.content) == (general.status_code, general.content)
+        assert again.status_code == (200 if tag == '"other"' else 304)
+        assert ("x-request-id" not in again.headers) == is_quick
+        assert _lasting(again) == _lasting(general)
+    for left in (
+        site.client.head(path, headers=headers),
+        site.client.get(path, headers=headers | {"cookie": "quire_session=x"}),
+        site.client.get(path, headers=headers | {"authorization": basic("alice", "secret")}),
+    ):
+        assert (left.status_code, "x-request-id" in left.headers) == (200, True)
+        assert _lasting(left) == _lasting(answer)
 
 
 @pytest.mark.parametrize("companion", ["", ".metadata", ".asc"])

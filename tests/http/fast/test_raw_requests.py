@@ -69,8 +69,10 @@ class Answers:
         login: Login | TokenLogin | None,
         *,
         takes_files: bool,
+        scheme: str = "http",
     ) -> IdentifiedResponse | None:
         assert not takes_files
+        assert scheme == "http"
         assert isinstance(headers, RawHeaders)
         assert client() == "192.0.2.1"
         self.asked.append((path, dict(headers)))
@@ -553,6 +555,7 @@ def test_connections_do_not_mix_responses() -> None:
             login: Login | TokenLogin | None,
             *,
             takes_files: bool,
+            scheme: str = "http",
         ) -> IdentifiedResponse | None:
             if path == "/simple/failing/":
                 raise ArithmeticError

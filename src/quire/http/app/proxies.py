@@ -170,9 +170,13 @@ class TrustedProxies:
 
     def outside(self, request: HTTPConnection) -> Outside:
         """How the client addresses the index. Reported values that cannot be addresses are left out."""
-        scheme, host, prefix = request.scope["scheme"], request.headers.get("host", "").strip(), ""
-        lines = request.headers.getlist
-        _, hops = self._walk(peer_of(request.scope), lines)
+        scope, headers = request.scope, request.headers
+        return self.outside_of(scope["scheme"], headers.get("host", ""), peer_of(scope), headers.getlist)
+
+    def outside_of(self, scheme: str, host: str, peer: str, lines: Lines) -> Outside:
+        """The same, for a request by this scheme, with this Host, from this peer."""
+        host, prefix = host.strip(), ""
+        _, hops = self._walk(peer, lines)
         if hops:
             proto, reported = self._value(_PROTO, lines, hops), self._value(_HOST, lines, hops)
             if _FORWARDED in self._headers:

@@ -50,7 +50,7 @@ _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
 _OWN_PLACE = re.compile(r"[0-9a-f]{64}/[^/]+")
 """The place of a file whose address begins with its project, behind that."""
-_KINDS = frozenset({"simple", "packages"})
+_KINDS = frozenset({"simple", "packages", "project"})
 """The first words of addresses of the fast path, behind the name of an index if there is one."""
 
 
@@ -446,6 +446,6 @@ def _project_in(path: str, index: str) -> str:
         filename = parts[3].rpartition("/")[2].removesuffix(".metadata").removesuffix(".asc")
         guessed = guess_filename(filename)  # of a mirrored file, or a drop-in, which lie in folders of any name
         return "" if guessed is None else guessed.project
-    if len(parts) > 2 and parts[1] in {"simple", "packages", "pypi"} and is_normalized(parts[2]):
+    if len(parts) > 2 and parts[1] in {"simple", "packages", "project", "pypi"} and is_normalized(parts[2]):
         return parts[2]
     return ""

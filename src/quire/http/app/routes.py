@@ -23,6 +23,8 @@ OTHER: Final = "other"
 """The label of redirects, and of addresses that no route has."""
 WEB: Final = "web"
 """The label of the pages of the web interface, but for those that had a label before it: the home page, logins."""
+PROJECT_PAGES: Final = "/project/"
+"""In the addresses of the pages of projects for people."""
 METADATA: Final = "metadata"
 """The label of a file's metadata, which has the route of the file."""
 
@@ -337,7 +339,7 @@ def path_within(scope: Scope) -> str:
     return path[len(mount) :] if path == mount or path.startswith(f"{mount}/") else path
 
 
-_POSTS: Final = ((API, "api"), ("/-/osv/", "osv"), (UPLOAD_API, "session"), ("/project/", WEB), ("/-/admin/", WEB))
+_POSTS: Final = ((API, "api"), ("/-/osv/", "osv"), (UPLOAD_API, "session"), (PROJECT_PAGES, WEB), ("/-/admin/", WEB))
 """The labels of POSTs by a part of the path."""
 
 

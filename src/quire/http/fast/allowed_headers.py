@@ -1,8 +1,9 @@
 """The header lines that a raw request may have: an allow-list. A request with any other goes to the server's parser.
 
 None of these names changes the answer, except those that the fast path itself reads: Host, Accept,
-Accept-Encoding, If-None-Match, X-Request-Id, and proxies' reports of the client for the log. So a header that gets a
-meaning in the application is safe until its name is added here.
+Accept-Encoding, If-None-Match, X-Request-Id, and proxies' reports: of the client for the log, of the address by which
+it knows the index for pages for people. So a header that gets a meaning in the application is safe until its name is
+added here.
 
 Not in the list, on purpose:
 

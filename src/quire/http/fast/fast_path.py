@@ -39,13 +39,14 @@ from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import QuireError
 from quire.domain.names import is_normalized
 from quire.domain.times import moment
-from quire.http.app.conditions import matches
 from quire.http.app.framing import problem_with
 from quire.http.app.proxies import peer_of
 from quire.http.app.request_log import AccessLog, RequestIds
 from quire.http.app.routes import Endpoint, endpoint_of
 from quire.http.app.worker import Worker
 from quire.http.fast.fast_path_files import FILES, FastPathFiles
+from quire.http.fast.fast_path_pages import Connected, FastPathPages
+from quire.http.fast.prepared import Prepared
 from quire.http.fast.raw_requests import RawRequests
 from quire.http.fast.responses import (
     IDENTITY,
@@ -54,32 +55,15 @@ from quire.http.fast.responses import (
     Download,
     Headers,
     IdentifiedResponse,
-    as_lines,
 )
 from quire.http.simple.files import log_broken_off
-from quire.http.simple.pages import page_headers
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
-from quire.render.simple import Page
 from quire.store.open_blob import OpenBlob
 
 _MAX_HOSTS = 64
 _MAX_READERS = 1024
 _PROJECTS = endpoint_of("projects")
 _PROJECT = endpoint_of("project")
-
-
-class Prepared:
-    """A page in one content coding, with the answers that it can be."""
-
-    __slots__ = ("etag", "ok", "unchanged")
-
-    def __init__(self, page: Page, encoding: Encoding, label: str) -> None:
-        body, self.etag = page.encoded(encoding)
-        headers = page_headers(page, self.etag, encoding, is_encoded=page.encoding_for(encoding) != "identity")
-        shared = [(name.lower(), value) for name, value in headers.validators.items()]
-        whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
-        self.ok = CachedResponse(200, whole, body, label, lines=as_lines(whole))
-        self.unchanged = CachedResponse(304, shared, b"", label, lines=as_lines(shared))
 
 
 class _Loaded(NamedTuple):
@@ -146,6 +130,7 @@ class FastPath:
         """The principals that were found to have the right to pages or files in that state. A decision is a function
         of the state and the time, so it stands while the validated state is the same one."""
         self.files = FastPathFiles(self._worker, index, base)
+        self.pages = FastPathPages(self._worker, index, base)
 
     def _is_composed(self, state: AccessState) -> bool:
         """Whether the index is composed as this state of the definitions says. Else this request is the application's,
@@ -213,17 +198,19 @@ class FastPath:
         login: Login | TokenLogin | None = None,
         *,
         takes_files: bool = False,
+        scheme: str = "http",
     ) -> IdentifiedResponse | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
         `path`: percent-decoded. `client`: returns the client's address. `login`: see `find_login`. `takes_files`:
         whether the server can send a `Download`; its request is counted and logged when the file has been sent.
+        `scheme`: of the connection.
         """
         if self._leaves_all:
             return None
         begun = perf_counter()
-        found = self.find_response(path, headers, login, takes_files=takes_files)
+        found = self.find_response(path, headers, login, takes_files=takes_files, connected=(client, scheme))
         if found is None:
             return None
         answer, principal = found
@@ -312,7 +299,7 @@ class FastPath:
         prepared = None if principal is None else self._in_form(loaded.view, asked.form)
         if prepared is None or principal is None:
             return None
-        answer = self._full_or_unchanged(prepared, headers)
+        answer = prepared.answer(headers)
         return self._record(answer, principal, path, headers, client, begun=begun)
 
     def _record(
@@ -385,11 +372,17 @@ class FastPath:
         return Download(blob, self._worker.in_sender, finish)
 
     def find_response(
-        self, path: str, headers: Headers, login: Login | TokenLogin | None = None, *, takes_files: bool = False
+        self,
+        path: str,
+        headers: Headers,
+        login: Login | TokenLogin | None = None,
+        *,
+        takes_files: bool = False,
+        connected: Connected | None = None,
     ) -> tuple[CachedResponse, Principal] | None:
         """As `respond_inline`, but neither counted nor logged; and the principal, ANONYMOUS when no login is needed.
 
-        The caller closes `CachedResponse.blob`.
+        The caller closes `CachedResponse.blob`. `connected`: None leaves pages for people to the application.
         """
         answer = None
         try:
@@ -409,10 +402,15 @@ class FastPath:
                     if principal is None
                     else self.files.find_response(path, headers, takes_files=takes_files, public=self._files_are_open)
                 )
+            elif path.startswith(self.pages.prefix):
+                if connected is None or login is not None:
+                    return None
+                principal = self._principal(headers, login, state, is_file=False)
+                answer = self.pages.find_response(path, headers, connected, principal, state)
             else:
                 part = self._of_index(path, state)
-                if part is not None and path.startswith((part._simple, part.files.prefix)):
-                    return part.find_response(path, headers, login, takes_files=takes_files)
+                if part is not None and path.startswith((part._simple, part.files.prefix, part.pages.prefix)):
+                    return part.find_response(path, headers, login, takes_files=takes_files, connected=connected)
                 return None
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
@@ -424,7 +422,7 @@ class FastPath:
             return None
         view = self._index.project_names.get_inline("") if path == self._simple else self._project(path)
         prepared = None if view is None else self._in_form(view, wanted)
-        return None if prepared is None else self._full_or_unchanged(prepared, headers)
+        return None if prepared is None else prepared.answer(headers)
 
     @staticmethod
     def _negotiated(headers: Headers) -> tuple[MediaType, Encoding] | None:
@@ -434,12 +432,6 @@ class FastPath:
         if media_type is None or (accept is None and "accept" in headers):
             return None
         return media_type, negotiate_encoding(headers.get("accept-encoding"))
-
-    @staticmethod
-    def _full_or_unchanged(prepared: Prepared, headers: Headers) -> CachedResponse:
-        if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
-            return prepared.unchanged
-        return prepared.ok
 
     def _project(self, path: str) -> ProjectView | None:
         name = path[len(self._simple) : -1]
@@ -576,7 +568,10 @@ class FastPathApplication:
             headers, fast_path, given = ASGIHeaders(scope["headers"]), self.fast_path, None
             if not headers.has_repeats:
                 asked = (scope["path"], headers, partial(peer_of, scope))
-                given = await fast_path.respond_awaited(*asked) if fast_path.waits else fast_path.respond_inline(*asked)
+                if fast_path.waits:
+                    given = await fast_path.respond_awaited(*asked)
+                else:
+                    given = fast_path.respond_inline(*asked, scheme=scope["scheme"])
             if given is not None:
                 answer, identity = given
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]

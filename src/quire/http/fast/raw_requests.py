@@ -96,6 +96,7 @@ class CachedResponses(Protocol[V]):
         login: Login | TokenLogin | None,
         *,
         takes_files: bool,
+        scheme: str,
     ) -> IdentifiedResponse | None: ...
 
     def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None: ...
@@ -112,6 +113,11 @@ class ConnectionInfo(Protocol):
 
     takes_files: bool
     """Whether a response may be a `RawDownload`."""
+
+    @property
+    def scheme(self) -> str | None:
+        """`http`, or `https` for a connection with TLS; None before there is a connection."""
+        ...
 
     def client_host(self) -> str:
         """The client's address."""
@@ -216,7 +222,12 @@ class RawRequests:
     ) -> ResponseBytes | RawDownload | None:
         """The response to a request that was read, whole; None when the server has to parse it."""
         given = self._fast_path.respond_inline(
-            path, headers, connection.client_host, headers.login, takes_files=connection.takes_files
+            path,
+            headers,
+            connection.client_host,
+            headers.login,
+            takes_files=connection.takes_files,
+            scheme=connection.scheme or "http",
         )
         if given is None:
             return None

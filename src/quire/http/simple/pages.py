@@ -119,20 +119,21 @@ async def page_response(
         body, etag = await (compress or worker_of(request).in_reader)(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
-    headers = page_headers(page, etag, encoding, is_encoded=page.encoding_for(encoding) != "identity")
+    headers = page_headers(page, etag, encoding, more)
     if is_unchanged(request.headers, etag):
-        return Response(status_code=304, headers=headers.validators | more.validators)
-    return Response(body, status, headers=headers.validators | more.validators | headers.content | more.content)
+        return Response(status_code=304, headers=headers.validators)
+    return Response(body, status, headers=headers.validators | headers.content)
 
 
-def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool) -> PageHeaders:
-    """The headers of a page that is sent in this coding, or as it is although the coding was accepted."""
+def page_headers(page: Page, etag: str, accepted: Encoding, more: PageHeaders = NO_HEADERS) -> PageHeaders:
+    """The headers of a page for a client that prefers this coding. `more`: see `page_response`."""
+    encoding = page.encoding_for(accepted)
     validators = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
     is_shown = page.content_type.startswith("text/html")
     content = {"Content-Type": page.content_type, **(policies.LIST if is_shown else policies.NO_SNIFFING)}
-    if encoding != "identity" and is_encoded:
+    if encoding != "identity":
         content["Content-Encoding"] = encoding
-    return PageHeaders(validators, content)
+    return PageHeaders(validators | more.validators, content | more.content)
 
 
 def negotiated(request: Request) -> MediaType:

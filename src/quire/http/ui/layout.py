@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     import jinja2
 
 HTML: Final = "text/html; charset=utf-8"
-_HEADERS: Final = PageHeaders(
+HEADERS: Final = PageHeaders(
     {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding, Cookie, Authorization"}, policies.WEB
 )
+"""Of every page, beside its validator and its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def render(template: str, site: Site, **values: object) -> Page:
 
 async def web_response(request: Request, page: Page, status: int = 200) -> Response:
     """A page for people, with its validator; 304 when the browser has it already. Raises HttpError 412."""
-    return await page_response(request, page, worker_of(request).for_large_page, status, _HEADERS)
+    return await page_response(request, page, worker_of(request).for_large_page, status, HEADERS)
 
 
 async def page_response_of(request: Request, template: str, /, status: int = 200, **values: object) -> Response:

@@ -28,9 +28,11 @@ from quire.domain.names import is_normalized, same_version, version_sort_key
 from quire.http.app.advisories import advisories_of
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
+from quire.http.fast.fast_path_pages import keep_answer
 from quire.http.simple.pages import moved, normalized
 from quire.http.ui.errors import missing_project
 from quire.http.ui.layout import (
+    HEADERS,
     HTML,
     Offered,
     Site,
@@ -109,7 +111,13 @@ async def project(request: Request) -> Response:
         weakref.ref(known.names),
         None if known.advisories is None else weakref.ref(known.advisories),
     )
-    return await _kept_or_made(request, index, view, key, lambda: _project_page(worker, index, view, key, known))
+    page = await _kept_or_made(request, view, key, lambda: _project_page(worker, index, view, key, known))
+    response = await web_response(request, page)
+    is_for_all = reader is not None and reader.principal.is_anonymous
+    if reader is not None and is_for_all and index.projects.is_inline and view.pages.known(key) is page:
+        keep_answer(request, page, HEADERS, view=view, state=reader.state, names=known.names)
+    index.projects.memory.account(name, view)
+    return response
 
 
 async def compared(request: Request) -> Response:
@@ -126,18 +134,16 @@ async def compared(request: Request) -> Response:
         site,
         offered(site, reader, index.name, name, index.owners(view)),
     )
-    return await _kept_or_made(request, index, view, key, lambda: _compared_page(worker, index, view, key))
+    page = await _kept_or_made(request, view, key, lambda: _compared_page(worker, index, view, key))
+    response = await web_response(request, page)
+    index.projects.memory.account(name, view)
+    return response
 
 
 async def _kept_or_made(
-    request: Request, index: ServedIndex, view: ProjectView, key: Hashable, make: Callable[[], Awaitable[Page]]
-) -> Response:
-    page = view.pages.known(key)
-    if page is None:
-        page = await worker_of(request).renderings.get((view, key), make)
-    response = await web_response(request, page)
-    index.projects.memory.account(view.name, view)
-    return response
+    request: Request, view: ProjectView, key: Hashable, make: Callable[[], Awaitable[Page]]
+) -> Page:
+    return view.pages.known(key) or await worker_of(request).renderings.get((view, key), make)
 
 
 async def _existing(request: Request, index: ServedIndex, name: str) -> ProjectView:
