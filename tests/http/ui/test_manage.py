@@ -222,6 +222,13 @@ def test_owners(tmp_path: Path) -> None:
         assert "user:bob" in site.get(MANAGE, accept=BROWSER, authorization=bob).text
         added = send(site, MANAGE, {"do": "add-owner", "subject": "user:carol"}, authorization=bob)
         assert said(added) == "user:carol is an owner now."
+        send(site, MANAGE, {"do": "add-owner", "subject": "user:dan\u3164"}, authorization=bob)
+        page = site.get(MANAGE, accept=BROWSER, authorization=bob).text
+        assert "user:dan[U+3164]</span>" in page
+        (field,) = re.findall(r'name="subject" value="(user:dan[^"]*)"', page)
+        gone = send(site, MANAGE, {"do": "remove-owner", "subject": html.unescape(field)}, authorization=bob)
+        assert gone.status_code == 200
+        assert "user:dan" not in site.get(MANAGE, accept=BROWSER, authorization=bob).text
         for subject in ("user:carol", "user:bob"):
             answer = send(site, MANAGE, {"do": "remove-owner", "subject": subject}, authorization=bob)
         assert "bob" in said(answer)

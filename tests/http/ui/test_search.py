@@ -156,6 +156,8 @@ def test_the_page_of_dependents_links_to_them(stocked: Site) -> None:
     """From the page of the project; with the requirement as it stands in their metadata."""
     assert '<a href="/project/numpy/used-by/">Used by</a>' in stocked.get("/project/numpy/", accept=BROWSER).text
     page = stocked.get("/project/numpy/used-by/", accept=BROWSER).text
+    assert '<a href="/project/numpy/used-by/" aria-current="page">Used by</a>' in page
+    assert ">Overview</a>" in page
     assert '<a href="/project/tables/">tables</a>' in page
     assert "numpy&lt;3,&gt;=2" in page
     assert "extra == &#34;all&#34;" in stocked.get("/project/acme-tools/used-by/", accept=BROWSER).text

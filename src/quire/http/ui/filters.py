@@ -31,6 +31,21 @@ def _shortened(text: str | None, second: str) -> str:
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
 
 
+class _Exact:
+    """Text that is shown nowhere, and so has its invisible characters."""
+
+    def __init__(self, text: object) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return str(self._text)
+
+
+def exact(text: object) -> object:
+    """A value of a hidden field, which the server compares with what it has: escaped, and else as it is."""
+    return _Exact(text)
+
+
 def in_words(value: object) -> str:
     """A value of an entry of the log: lists by commas, and of a file its name alone."""
     if isinstance(value, Mapping):

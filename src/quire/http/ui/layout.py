@@ -29,7 +29,7 @@ from quire.http.app.routes import mount_of
 from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
 from quire.http.simple.pages import PageHeaders, page_response
 from quire.http.ui import static_files
-from quire.http.ui.filters import in_words, to_the_minute, to_the_second
+from quire.http.ui.filters import exact, in_words, to_the_minute, to_the_second
 from quire.render.simple import Page, make_page
 
 if TYPE_CHECKING:
@@ -215,6 +215,6 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    made.filters |= {"minute": to_the_minute, "second": to_the_second, "in_words": in_words}
+    made.filters |= {"minute": to_the_minute, "second": to_the_second, "in_words": in_words, "exact": exact}
     made.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # of the extension
     return made

@@ -17,7 +17,7 @@ from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, normalized
 from quire.http.ui.errors import missing_project
-from quire.http.ui.layout import Site, render, site_of, web_response
+from quire.http.ui.layout import Site, offered, render, site_and_reader, site_of, web_response
 from quire.search.query import ORIGINS, Query, read_query
 from quire.search.results import Hit, Reader
 
@@ -67,9 +67,11 @@ async def used_by(request: Request) -> Response:
     found = await worker.searching.dependents(reader, index.name, name, after, USED_BY)
     if not found.found and not found.is_known:
         raise await missing_project(request, name)
-    site = await site_of(request)
+    site, viewer = await site_and_reader(request)
     rows = [(each, project_address(site, worker.default.name, each.index, each.name)) for each in found.found]
-    return await web_response(request, render("used_by.html", site, name=name, rows=rows, found=found))
+    record = await worker.in_reader(index.hosted.project, name)  # of this index alone: no upstream is asked
+    pages = offered(site, viewer, index.name, name, () if record is None else record.owners)
+    return await web_response(request, render("used_by.html", site, name=name, rows=rows, found=found, offered=pages))
 
 
 def project_address(site: Site, default: str, index: str, name: str) -> str:

@@ -179,7 +179,7 @@ def test_fields_that_differ() -> None:
         side("1.0", "License: MIT", "Keywords: a,b", "Project-URL: Docs, https://e.org/1"),
         side("2.0", "Author: A\u202eB", "Keywords: b,c", "Project-URL: Docs, https://e.org/2"),
     )
-    assert found.texts == (TextChange("Licence text", "MIT", ""), TextChange("Author", "", "A[U+202E]B"))
+    assert found.texts == (TextChange("License text", "MIT", ""), TextChange("Author", "", "A[U+202E]B"))
     assert found.lists == (
         ListChange("Keywords", ("a",), ("c",)),
         ListChange("Links", ("Docs: https://e.org/1",), ("Docs: https://e.org/2",)),

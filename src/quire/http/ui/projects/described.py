@@ -19,7 +19,7 @@ from quire.domain.names import is_normalized, normalize_name
 MOST_ENTRIES: Final = 300
 """Of each list."""
 MOST_CHARS: Final = 400
-"""Of each text, but of the licence and the description."""
+"""Of each text, but of the license and the description."""
 _MOST_LICENSE: Final = 4000
 _MOST_REQUIREMENT: Final = 5000
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
@@ -158,7 +158,7 @@ def _texts(values: Sequence[str] | None) -> list[str]:
 
 
 def _license(fields: Mapping[str, Any]) -> str:
-    """The expression (PEP 639), else the free text, of which some have all of a licence."""
+    """The expression (PEP 639), else the free text, of which some have all of a license."""
     text = fields.get("license_expression") or fields.get("license") or ""
     shown = visible(text[: _MOST_LICENSE + 1]).strip()
     return shown if len(shown) <= _MOST_LICENSE else f"{shown[: _MOST_LICENSE - 1]}…"
