@@ -219,3 +219,29 @@ def test_the_first_end_counts() -> None:
         assert jobs.begin(records, other) is None
         jobs.renew(records, jobs.ended(other, "done", {}, [], datetime.now(UTC)))
     assert len(jobs.jobs(records, datetime.now(UTC))) == jobs.MOST_JOBS
+
+
+def test_jobs_of_several_workers(tmp_path: Path) -> None:
+    """Under gunicorn: whichever worker begins a job from the page, all of them show it, and another of its kind is
+    refused by each."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN, "--server", "gunicorn", "--workers", 3) as site:
+        for version in ("1.0.dev1", "1.0.dev2"):
+            publish_wheel(site, "acme-tools", version, authorization=ALICE)
+        make_admin(tmp_path, "alice")
+        kept = site.client.post("/-/api/v1/indexes/-", json={"keep": ["dev:1"]}, headers={"authorization": ALICE})
+        assert kept.status_code == 200, kept.text
+        site.client.headers["connection"] = "close"  # each request may reach another worker
+        assert "The check has begun" in begun_by_form(site, "check")
+        assert ended(site, asked(site)["jobs"][0])["state"] == "done"
+        far = a_job("gc")
+        assert jobs.begin(records_of(site), far) is None
+        for _ in range(6):
+            refused = send(site, PAGE, {"do": "collect"}, authorization=ALICE)
+            assert (refused.status_code, "in afar" in said(refused)) == (409, True)
+        jobs.renew(records_of(site), jobs.ended(far, "done", {}, [], datetime.now(UTC)))
+        assert "The removal has begun" in begun_by_form(site, "collect")
+        removed = ended(site, asked(site)["jobs"][0])
+        assert (removed["state"], removed["counts"]["releases"]) == ("done", 1), removed
+        assert versions(site) == ["1.0.dev2"]
+        assert all(page.count("removal of garbage</td>") == 2 for page in (shown(site) for _ in range(6)))
