@@ -47,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy test-pythons torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev site clean
+.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy test-pythons test-rehearsal torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev site clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -86,6 +86,10 @@ test-browser: $(DEV) ## the web interface in a real browser: look, policies, WCA
 test-pythons: $(DEV) ## the wheel, the sdist and tests of the domain on newer Pythons (Debian, root; makes .cache/pythons once)
 	$(BIN)/python -m tests.release.pythons
 	$(BIN)/python -m pytest tests/release -m pythons -n $(JOBS) $(PYTEST_ARGS)
+
+test-rehearsal: $(DEV) ## from a clean clone to an installed wheel and a running image, as the pages say (Debian, root; minutes)
+	scripts/deploy-tools
+	$(BIN)/python -m pytest tests/release -m rehearsal $(PYTEST_ARGS)
 
 test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket, and of promotions (an hour, one core)
 	$(BIN)/python -m tests.store.bucket.names_model

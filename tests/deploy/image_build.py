@@ -18,16 +18,16 @@ IMAGE = "localhost/quire-tests"
 _BUILDER = "localhost/quire-tests-builder"
 NGINX = "localhost/quire-tests-nginx"
 
-_BASE = "localhost/quire-tests-base"
+BASE = "localhost/quire-tests-base"
 _PACKAGES = ("python3", "python3-venv", "nginx-light")
-_SETTINGS = {_BASE: ('CMD ["python3"]',), NGINX: ('CMD ["nginx", "-g", "daemon off;"]', "STOPSIGNAL SIGQUIT")}
+_SETTINGS = {BASE: ('CMD ["python3"]',), NGINX: ('CMD ["nginx", "-g", "daemon off;"]', "STOPSIGNAL SIGQUIT")}
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _BUILD_TIMEOUT = 1200.0
 
 
 def quire_image(podman: Podman) -> str:
     """The image of this checkout, built as scripts/image builds it. Raises PodmanError."""
-    base = base_image(podman, _BASE)
+    base = base_image(podman, BASE)
     with locked(podman):
         _build(podman, "--tag", _BUILDER, "--base", base, "--target", "builder")
         _build(podman, "--tag", IMAGE, "--base", base)

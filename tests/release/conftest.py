@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import sandbox
+from tests.deploy.conftest import podman
 from tests.long_suites import leave_out
 from tests.release.building import build
 
-__all__ = ["sandbox"]
+__all__ = ["podman", "sandbox"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     leave_out(config, items, "pythons")
+    leave_out(config, items, "rehearsal")
 
 
 @pytest.fixture(scope="package")
