@@ -270,7 +270,7 @@ def test_a_closed_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             side.connect((HOST, free_port()), 0)
         with pytest.raises(PeerTimeout, match="Nothing was heard"):
             side.connect(silent.getsockname(), 0)
-        with pytest.raises(PeerTimeout, match="label empty or too long"):
+        with pytest.raises(PeerTimeout, match="label empty"):
             side.connect(("a..b", 7000), 0)
 
         def to_itself(address: tuple[str, int], timeout: float) -> socket.socket:

@@ -60,6 +60,7 @@ def test_a_pass_reads_what_was_written_since_the_one_before(tmp_path: Path) -> N
     assert row.facts is not None
     assert row.facts.version == "2.0"
     assert keeper.catalog.progress([place.key])[place.key].checked > hour_ago
+    keeper.catalog.close()  # of the looks since
 
 
 def test_a_record_is_known_by_its_tag_alone() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -319,7 +319,7 @@ def test_a_catalog_that_is_gone_or_damaged_is_made_again(tmp_path: Path) -> None
             assert found <= {200, 503}
             assert names(site, "numpy") == ["numpy"]
             assert names(site, "arrays") == ["numpy"]
-        with sqlite3.connect(catalog) as connection:
+        with closing(sqlite3.connect(catalog)) as connection, connection:
             connection.execute("UPDATE projects SET name = 'invented', tag = 'x'")
         assert names(site, "invented") == []
 
