@@ -26,7 +26,12 @@ def build(folder: Path, *, mtime: float, umask: int) -> dict[str, Path]:
         shutil.copyfile(ROOT / path, target)
         target.chmod(((ROOT / path).stat().st_mode | 0o066) & ~umask)
         os.utime(target, (mtime, mtime))
-    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder / "dist")]
+    return from_source(source, folder / "dist", umask=umask)
+
+
+def from_source(source: Path, target: Path, *, umask: int = 0o022) -> dict[str, Path]:
+    """The sdist and the wheel by kind, built in `target` from these sources."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(target)]
     done = subprocess.run(command, cwd=source, umask=umask, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return {"wheel" if each.suffix == ".whl" else "sdist": each for each in (folder / "dist").iterdir()}
+    return {"wheel" if each.suffix == ".whl" else "sdist": each for each in target.iterdir()}

@@ -8,7 +8,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import quire
-from tests.release.building import build, tracked
+from tests.release.building import build, from_source, tracked
 
 
 def test_another_day_another_folder_and_other_modes_give_the_same_bytes(built: dict[str, Path], tmp_path: Path) -> None:
@@ -17,6 +17,17 @@ def test_another_day_another_folder_and_other_modes_give_the_same_bytes(built: d
     for kind, path in built.items():
         assert again[kind].name == path.name
         assert again[kind].read_bytes() == path.read_bytes(), kind
+
+
+def test_the_sdist_builds_both_again(built: dict[str, Path], tmp_path: Path) -> None:
+    """The same bytes: what a distributor makes of it is what was published."""
+    with tarfile.open(built["sdist"]) as sdist:
+        sdist.extractall(tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    again = from_source(source, tmp_path / "dist")
+    assert {kind: path.read_bytes() for kind, path in again.items()} == {
+        kind: path.read_bytes() for kind, path in built.items()
+    }
 
 
 def test_the_wheel_has_each_file_of_the_package_and_no_other(built: dict[str, Path]) -> None:
