@@ -47,6 +47,8 @@ COMMANDS = {
     "osv": "osv",
     "import": "import_",
     "import-devpi": "import_devpi",
+    "backup": "backup",
+    "restore": "restore",
     "check": "check",
     "gc": "gc",
     "retention": "retention",

@@ -506,7 +506,7 @@ COMMAND_LINES = (
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
     *("stage list", "promote pr-1", "claim", "namespace list", "retention", "apply --export"),
     *("merge alpha --yes", "unmerge alpha", "osv show"),
-    *("mirror status",),
+    *("mirror status", "backup elsewhere", "restore elsewhere"),
     *("policy show", "policy deny alpha", "policy explain alpha"),
 )
 

@@ -21,9 +21,9 @@ from tests.command_line import commands
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, Served, environment, free_port, running
 
-SERVER_MODULES = {"uvicorn": 589, "gunicorn": 634}  # a worker that is forked needs the standard library's ways to fork
+SERVER_MODULES = {"uvicorn": 590, "gunicorn": 635}  # a worker that is forked needs the standard library's ways to fork
 """gunicorn's processes import uvicorn, too. One of them is the list of deprecations, by which a server warns, one
-the lock under which types are used for the first time."""
+the lock under which types are used for the first time, and one the purposes of a store."""
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""
 

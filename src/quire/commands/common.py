@@ -34,6 +34,7 @@ from quire.store.contracts import Store
 from quire.store.opening import inspector_of, is_directory, name_repairs_of
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.layout import check_directory, nearest_store
+from quire.store.purposes import Purpose
 
 if TYPE_CHECKING:
     from quire.store.bucket.name_repairs import NameRepairs
@@ -159,13 +160,14 @@ def open_store(
     asks_the_time: bool = False,
     names_own_index: bool = True,
     further: Sequence[str] = (),
+    purpose: Purpose = Purpose.INDEX,
 ) -> Opened:
     """The store that the flags, the environment or quire.toml name.
 
     `writes`: whether the command is going to change it. `required`: whether there must be one already.
     `asks_the_time`: whether ages matter; only a writer can ask a file system for its time. `names_own_index`: whether
     the flag --index names an index of this store, which then must have it; rights may be given before it is made.
-    `further`: the names of other settings that the command has flags for.
+    `further`: the names of other settings that the command has flags for. `purpose`: see `quire.store.purposes`.
     Raises ConfigurationError when it cannot be used for that, NotFound for an index that there is not, StoreError.
     """
     flags = {name: getattr(arguments, name) for name in further}
@@ -181,7 +183,14 @@ def open_store(
             "The setting rights is 'settings' here: servers with it obey no grant, token, publisher or definition of "
             "an index, and answer no request while the store has grants that decide."
         )
-    index = open_index(settings, origin_of(arguments), writes=writes, create=create, asks_the_time=asks_the_time)
+    index = open_index(
+        settings,
+        origin_of(arguments),
+        writes=writes,
+        create=create,
+        asks_the_time=asks_the_time,
+        purpose=purpose,
+    )
     is_needed = required or not (is_directory(settings.root) or create or settings.drop_in_roots)
     if is_needed and not index.store.exists:
         carrier = "directory that carries it" if is_directory(settings.root) else "bucket and the prefix of a store"

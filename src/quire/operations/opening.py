@@ -20,15 +20,23 @@ from quire.index.index import Index
 from quire.process.budget import Budget
 from quire.store.contracts import Store
 from quire.store.opening import is_directory, is_in_memory, open_store
+from quire.store.purposes import Purpose
 
 
 def open_index(
-    settings: Settings, origin: Origin, *, writes: bool, create: bool = False, asks_the_time: bool = False
+    settings: Settings,
+    origin: Origin,
+    *,
+    writes: bool,
+    create: bool = False,
+    asks_the_time: bool = False,
+    purpose: Purpose = Purpose.INDEX,
 ) -> Index:
     """The index that the settings name. `origin`: of the changes, for the audit log.
 
     `writes`: whether it is going to be changed. `create`: make the store when there is none. `asks_the_time`: whether
-    ages matter; only a process that may write can ask a file system for its time.
+    ages matter; only a process that may write can ask a file system for its time. `purpose`: see
+    `quire.store.purposes`.
     Raises ConfigurationError when it cannot be used for that.
     """
     check_place(settings.root)
@@ -40,6 +48,7 @@ def open_index(
             create=create,
             read_only=not (writes or asks_the_time),
             coarse_changes=settings.coarse_changes,
+            purpose=purpose,
         )
     except QuireError as error:
         raise ConfigurationError(str(error)) from error

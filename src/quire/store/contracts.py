@@ -17,6 +17,7 @@ from typing import BinaryIO, Final, Protocol
 
 from quire.domain.errors import InvalidName
 from quire.store.open_blob import OpenBlob
+from quire.store.purposes import Purpose
 
 _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
@@ -358,6 +359,18 @@ class Store(Protocol):
     @property
     def writable(self) -> bool:
         """Whether this process may change the store (found when it was opened)."""
+        ...
+
+    @property
+    def purpose(self) -> Purpose:
+        """The use that its mark names now. Raises StoreError."""
+        ...
+
+    def dedicate(self, purpose: Purpose) -> None:
+        """Replace its mark in one step, durably. Idempotent; for one caller at a time.
+
+        Raises StoreReadOnly, StoreError (not known whether it was done).
+        """
         ...
 
     def probe(self) -> None:

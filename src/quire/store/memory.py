@@ -32,6 +32,7 @@ from quire.store.contracts import (
 from quire.store.digester import Digester
 from quire.store.faults import Faults
 from quire.store.open_blob import OpenBlob
+from quire.store.purposes import Purpose
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +86,7 @@ class MemoryState:
         """How often the set of present names under a prefix has changed."""
         self.blobs: dict[str, _Blob] = {}
         self.incoming: set[_Incoming] = set()
+        self.purpose = Purpose.INDEX
 
 
 _lock = threading.Lock()
@@ -149,6 +151,15 @@ class MemoryStore:
     @property
     def pacing(self) -> None:
         return None
+
+    @property
+    def purpose(self) -> Purpose:
+        return self.state.purpose
+
+    def dedicate(self, purpose: Purpose) -> None:
+        _check_writable(self._writable)
+        with self.faults.around("write", "the mark"):
+            self.state.purpose = purpose
 
     def probe(self) -> None:
         """There is nothing to ask."""

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from quire.domain.errors import ConfigurationError
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions
+from quire.store.purposes import Purpose
 
 if TYPE_CHECKING:
     from quire.observe.metrics.tally import Counts
@@ -92,12 +93,13 @@ def open_store(
     read_only: bool = False,
     coarse_changes: float = 0.0,
     blob_options: BlobOptions = DEFAULT_BLOB_OPTIONS,
+    purpose: Purpose = Purpose.INDEX,
 ) -> Store:
     """The store at a place. Each worker opens it for itself.
 
     `create`: make the store when there is none and it can be made; without it, an empty store is served. `read_only`:
     never write. A store that cannot be written is opened all the same, with `writable` False.
-    `coarse_changes`: see `quire.store.posix.changes`; other stores need none.
+    `coarse_changes`: see `quire.store.posix.changes`; other stores need none. `purpose`: see `quire.store.purposes`.
     Raises ConfigurationError when this is no place for a store; StoreError, UnknownLayout when it cannot be opened.
     """
     # Only the store that is opened is imported.
@@ -107,10 +109,10 @@ def open_store(
 
         return MemoryStore.named(place, writable=not read_only)
     if not is_directory(place):
-        return _open_bucket(place, create=create, read_only=read_only, options=blob_options)
+        return _open_bucket(place, create=create, read_only=read_only, options=blob_options, purpose=purpose)
     from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see above
 
-    return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes)
+    return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes, purpose=purpose)
 
 
 def open_objects(place: str) -> ObjectBucket:
@@ -122,10 +124,12 @@ def open_objects(place: str) -> ObjectBucket:
     return open_bucket(place, os.environ)
 
 
-def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOptions) -> Store:
+def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOptions, purpose: Purpose) -> Store:
     from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
 
-    return BucketStore(open_objects(place), place, writable=not read_only, create=create, options=options)
+    return BucketStore(
+        open_objects(place), place, writable=not read_only, create=create, options=options, purpose=purpose
+    )
 
 
 def requests_of(store: Store) -> Counts | None:

@@ -13,22 +13,31 @@ from typing import Final
 
 import msgspec
 
-from quire.domain.errors import UnknownLayout
+from quire.domain.errors import StoreError, UnknownLayout
 from quire.domain.structs import decode_as
 from quire.store.bucket.blobs import BucketBlobs
-from quire.store.bucket.objects import BlobBucket, Object
+from quire.store.bucket.objects import BlobBucket, Object, Refused, Unclear
 from quire.store.bucket.records import BucketRecords
-from quire.store.bucket.swaps import create_once
+from quire.store.bucket.swaps import create_once, rest
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions, Pacing
+from quire.store.purposes import Purpose, check_purpose
 
 LAYOUT: Final = 1
 _FORMAT_KEY: Final = "format.json"
+_NO_INDEX: Final = 0
+"""The layout in the mark of a store that is no index: versions that do not read `purpose` refuse it."""
+_ATTEMPTS: Final = 8
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, omit_defaults=True):
     """The content of format.json."""
 
     quire: int
+    purpose: Purpose = Purpose.INDEX
+
+    @classmethod
+    def of(cls, purpose: Purpose) -> _Format:
+        return cls(LAYOUT if purpose is Purpose.INDEX else _NO_INDEX, purpose)
 
 
 class BucketStore:
@@ -47,12 +56,15 @@ class BucketStore:
         writable: bool = True,
         create: bool = True,
         options: BlobOptions = DEFAULT_BLOB_OPTIONS,
+        purpose: Purpose = Purpose.INDEX,
     ) -> None:
-        """`place`: the URL, as in `s3://bucket/prefix`. `create`: write format.json where there is none."""
+        """`place`: the URL, as in `s3://bucket/prefix`. `create`: write format.json where there is none.
+        `purpose`: the one that it is opened for."""
         self.place = place
         self.writable = writable
         self.bucket = bucket
         self._creates = create and writable
+        self._purpose = purpose
         self._is_checked = False
         self.records = BucketRecords(bucket, writable=writable, check=self._check_once)
         self.blobs = BucketBlobs(bucket, writable=writable, options=options)
@@ -65,11 +77,12 @@ class BucketStore:
     def check_layout(self) -> bool:
         """Whether there is a store in the bucket by now; it is made where it may be.
 
-        Raises UnknownLayout when it is of a newer quire or none of quire, StoreReadOnly, StoreError.
+        Raises UnknownLayout when it is of a newer quire or none of quire, or for another purpose; StoreReadOnly,
+        StoreError.
         """
         found: object = self.bucket.get(_FORMAT_KEY)
         if found is None and self._creates:
-            data = msgspec.json.encode(_Format(LAYOUT))
+            data = msgspec.json.encode(_Format.of(self._purpose))
             found = create_once(
                 _FORMAT_KEY, lambda: self.bucket.put(_FORMAT_KEY, data, None), lambda: self.bucket.get(_FORMAT_KEY)
             )
@@ -77,13 +90,39 @@ class BucketStore:
                 return True
         if not isinstance(found, Object):
             return False
+        check_purpose(self.place, self._purpose_in(found.data), self._purpose)
+        return True
+
+    @property
+    def purpose(self) -> Purpose:
+        """See `contracts.Store`."""
+        found = self.bucket.get(_FORMAT_KEY)
+        return self._purpose_in(found.data) if isinstance(found, Object) else self._purpose
+
+    def dedicate(self, purpose: Purpose) -> None:
+        """See `contracts.Store`."""
+        data, pause = msgspec.json.encode(_Format.of(purpose)), 0.02
+        for _ in range(_ATTEMPTS):
+            found = self.bucket.get(_FORMAT_KEY)
+            if isinstance(found, Object) and found.data == data:
+                return
+            try:
+                self.bucket.put(_FORMAT_KEY, data, found.version if isinstance(found, Object) else None)
+            except (Refused, Unclear):  # read it again
+                pause = rest(pause)
+            else:
+                return
+        raise StoreError(f"The bucket does not take the mark of {self.place}; repeat.")
+
+    def _purpose_in(self, data: bytes) -> Purpose:
+        """Raises UnknownLayout."""
         try:
-            layout = decode_as(found.data, _Format).quire
+            mark = decode_as(data, _Format)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UnknownLayout(f"{self.place} has a format.json that is not of quire; name another prefix.") from error
-        if layout != LAYOUT:
-            raise UnknownLayout(f"{self.place} was written by a newer quire (layout {layout}); use that one.")
-        return True
+        if mark != _Format.of(mark.purpose):
+            raise UnknownLayout(f"{self.place} was written by a newer quire (layout {mark.quire}); use that one.")
+        return mark.purpose
 
     def probe(self) -> None:
         """See `contracts.Store`."""

@@ -32,6 +32,7 @@ from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.store.posix.changes import Changes
 from quire.store.posix.errors import FULL, PASSING, READ_ONLY, reason, store_errors
 from quire.store.posix.files import create_durable, remove_quietly, sync_directory, unique_name
+from quire.store.purposes import Purpose, check_purpose
 
 T = TypeVar("T")
 
@@ -44,12 +45,19 @@ PAUSES = (0.05, 0.15, 0.3, 0.5)
 
 _FORMAT_FILE = "format"
 _FORMAT_TEXT = f"quire {LAYOUT}\n"
+_MARKS = {
+    _FORMAT_TEXT.encode(): Purpose.INDEX,
+    f"quire {Purpose.BACKUPS} {LAYOUT}\n".encode(): Purpose.BACKUPS,
+    f"quire {Purpose.RESTORE} {LAYOUT}\n".encode(): Purpose.RESTORE,
+}
+"""The contents of the format file. A version that knows only the first one refuses the others as a newer layout."""
+_OTHERS = 0o007
 _FOLDERS = ("records", "blobs", "incoming")
 _UNFINISHED = re.compile(r"\.quire-[0-9a-f]{32}")
 _SCRATCH = re.compile(r"\.quire-doctor-[0-9a-f]{16}")
 
 
-def create_layout(home: Path, changes: Changes) -> None:
+def create_layout(home: Path, changes: Changes, purpose: Purpose = Purpose.INDEX) -> None:
     """Make the store's folder, complete, in one step, unless it is there. Raises StoreError or a subclass."""
     with store_errors(f"make certain of its folder {home}"):
         if home.exists():
@@ -59,7 +67,7 @@ def create_layout(home: Path, changes: Changes) -> None:
     with store_errors(f"make its folder {home}"):
         os.mkdir(staging)
         try:
-            _fill(staging)
+            _fill(staging, purpose)
             try:
                 os.rename(staging, home)
             except OSError as error:
@@ -71,18 +79,41 @@ def create_layout(home: Path, changes: Changes) -> None:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _fill(staging: Path) -> None:
+def _fill(staging: Path, purpose: Purpose) -> None:
     for folder in _FOLDERS:
         os.mkdir(staging / folder)
-    create_durable(str(staging / _FORMAT_FILE), _FORMAT_TEXT.encode())
+    create_durable(str(staging / _FORMAT_FILE), _mark(purpose))
+    if purpose is Purpose.BACKUPS:  # backups have the secrets of all that they are of
+        os.chmod(staging, os.stat(staging).st_mode & ~_OTHERS)
     sync_directory(str(staging))
 
 
-def check_layout(home: Path) -> None:
-    """Raises UnknownLayout when the folder is no store of this version, StoreError when it cannot be read.
+def _mark(purpose: Purpose) -> bytes:
+    return next(text for text, each in _MARKS.items() if each is purpose)
+
+
+def dedicate(home: Path, purpose: Purpose) -> None:
+    """Replace the mark of the store in one step, durably. Raises StoreError or a subclass."""
+    staging = home / "incoming" / unique_name()
+    with store_errors("be marked"):
+        create_durable(str(staging), _mark(purpose))
+        os.replace(staging, home / _FORMAT_FILE)
+        sync_directory(str(home))
+
+
+def check_layout(home: Path, purpose: Purpose = Purpose.INDEX) -> None:
+    """Raises UnknownLayout when the folder is no store of this version or for another purpose, StoreError when it
+    cannot be read.
 
     A folder that is not there, or is empty, is an empty store.
     """
+    found = purpose_of(home)
+    if found is not None:
+        check_purpose(str(home.parent), found, purpose)
+
+
+def purpose_of(home: Path) -> Purpose | None:
+    """The purpose of the store; None where there is none yet. Raises UnknownLayout, StoreError."""
     try:
         text = _patiently(lambda: _read_format(home))
     except OSError as error:
@@ -94,11 +125,12 @@ def check_layout(home: Path) -> None:
         raise UnknownLayout(
             f"{home} is in the way: quire keeps its store in a folder of that name, and this is none. Move it away."
         )
-    if text not in {b"", _FORMAT_TEXT.encode()}:
+    if text and text not in _MARKS:
         found = text.decode(errors="replace").strip()
         raise UnknownLayout(
             f"The store {home} has layout {found!r}; this quire knows {_FORMAT_TEXT.strip()!r} only. Use a newer quire."
         )
+    return _MARKS.get(text)
 
 
 def is_store(home: Path) -> bool:

@@ -20,9 +20,18 @@ from quire.store.posix.directory import Directories, RacyWindow
 from quire.store.posix.errors import reason, store_errors
 from quire.store.posix.files import DurableDirectories
 from quire.store.posix.filesystem import filesystem_type
-from quire.store.posix.layout import HOME, can_write, check_layout, create_layout, sweep_unfinished_layouts
+from quire.store.posix.layout import (
+    HOME,
+    can_write,
+    check_layout,
+    create_layout,
+    dedicate,
+    purpose_of,
+    sweep_unfinished_layouts,
+)
 from quire.store.posix.mounts import mount_of, read_mounts
 from quire.store.posix.records import PRUNE_AGE, PosixRecords
+from quire.store.purposes import Purpose
 
 __all__ = ["HOME", "PosixStore"]
 
@@ -81,16 +90,18 @@ class PosixStore:
         racy_window: float | None = None,
         prune_age: float = PRUNE_AGE,
         coarse_changes: float = 0.0,
+        purpose: Purpose = Purpose.INDEX,
     ) -> PosixStore:
         """The store in the directory `root`.
 
         `create`: make the store's folder when there is none and it can be made; without it, an empty store is served.
         `read_only`: never write. A store that cannot be written is opened all the same, with `writable` False.
         `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
-        (see `changes`).
+        (see `changes`). `purpose`: the one that it is opened for, see `quire.store.purposes`.
         `network`: None finds out by the file system's type; `racy_window`: seconds, None finds out too (see
         `directory`). Raises StoreError when the root is missing or cannot be read, or when it is not known whether
-        the store can be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
+        the store can be written (see `layout`); UnknownLayout when the folder is of a newer quire, not a store, or
+        for another purpose.
         """
         try:
             root = Path(os.path.realpath(os.path.expanduser(root), strict=True))
@@ -112,9 +123,9 @@ class PosixStore:
         is_certain = not create  # that the store's folder lasts; nothing may be acknowledged in one that does not
         if not read_only and create:
             with contextlib.suppress(StoreReadOnly):
-                create_layout(home, Changes(coarse_changes))
+                create_layout(home, Changes(coarse_changes), purpose)
                 is_certain = True
-        check_layout(home)
+        check_layout(home, purpose)
         return cls(
             root,
             writable=not read_only and is_certain and can_write(home),
@@ -129,6 +140,17 @@ class PosixStore:
     def exists(self) -> bool:
         # unlike Path.is_dir it raises nothing; opening it reports errors
         return os.path.isdir(self.home)
+
+    @property
+    def purpose(self) -> Purpose:
+        """See `contracts.Store`."""
+        return purpose_of(Path(self.home)) or Purpose.INDEX
+
+    def dedicate(self, purpose: Purpose) -> None:
+        """See `contracts.Store`."""
+        if not self.writable:
+            raise StoreReadOnly("The store cannot be marked: it is served read-only.")
+        dedicate(Path(self.home), purpose)
 
     @property
     def pacing(self) -> Pacing:

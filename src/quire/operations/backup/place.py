@@ -1,0 +1,170 @@
+"""A place of backups: its objects and manifests as blobs of a store."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, NotFound, StoreError
+from quire.operations.backup import manifest as manifests
+from quire.operations.backup.manifest import Bytes, Manifest
+from quire.store.contracts import Staging, Store
+from quire.store.open_blob import OpenBlob
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+UNNAMED_SECONDS: Final = 7 * 86400.0
+"""So old is an object that no manifest names before it is removed: a younger one may be of a backup under way."""
+AT_ONCE: Final = 8
+_OBJECT: Final = re.compile(r"objects/[0-9a-f]{2}/([0-9a-f]{64})")
+_MANIFEST: Final = re.compile(r"manifests/([0-9TZ]+)\.json\.gz")
+
+
+class Backups:
+    """The backups in one store. May be used from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._blobs = store.blobs
+        self._store = store
+        self.place = store.place
+
+    # -- manifests ----------------------------------------------------------------------------------------------------
+
+    def moments(self) -> list[str]:
+        """The names of all complete backups, the newest last. Raises StoreError."""
+        found = (_MANIFEST.fullmatch(blob.key) for blob in self._blobs.list("manifests"))
+        return sorted(match[1] for match in found if match is not None and manifests.is_moment(match[1]))
+
+    def read(self, moment: str) -> Manifest:
+        """Raises NotFound, DamagedRecord, StoreError."""
+        try:
+            with self._blobs.open(_manifest_key(moment)) as opened:
+                return manifests.decode(opened.read(), moment)
+        except BlobMissing:
+            raise NotFound(f"There is no backup {moment} in {self.place}.") from None
+
+    def chosen(self, moment: str | None) -> Manifest:
+        """The backup of this name, or the newest one. Raises InvalidRequest, NotFound, DamagedRecord, StoreError."""
+        moments = self.moments()
+        if moment is None and not moments:
+            raise NotFound(f"There is no complete backup in {self.place}.")
+        return self.read(moments[-1] if moment is None else manifests.parse_moment(moment))
+
+    def publish(self, manifest: Manifest) -> str:
+        """THE STEP by which the backup exists; the SHA-256 of its manifest. Raises Conflict, StoreError."""
+        data = manifests.encode(manifest)
+        self._publish(_manifest_key(manifest.moment), [data], None)
+        return hashlib.sha256(data).hexdigest()
+
+    def withdraw(self, moment: str) -> None:
+        """Remove a backup; its objects stay. Raises StoreError."""
+        self._blobs.remove(_manifest_key(moment))
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def objects(self) -> dict[str, int]:
+        """The size of every object that is there, by digest. Raises StoreError."""
+        found = ((_OBJECT.fullmatch(blob.key), blob.size) for blob in self._blobs.list("objects"))
+        return {match[1]: size for match, size in found if match is not None}
+
+    def put(self, digest: str, pieces: Iterable[bytes]) -> bool:
+        """Store an object; whether its bytes had this digest, without which nothing is stored. Raises what the pieces
+        raise, and StoreError."""
+        return self._publish(_object_key(digest), pieces, digest)
+
+    def claim(self, digest: str) -> bool:
+        """Make an object that no manifest may name young; whether it is there. Raises StoreError."""
+        self._blobs.renew(_object_key(digest))
+        try:
+            self._blobs.open(_object_key(digest)).close()
+        except BlobMissing:
+            return False
+        return True
+
+    def open(self, digest: str) -> OpenBlob:
+        """Raises BlobMissing, StoreError."""
+        return self._blobs.open(_object_key(digest))
+
+    def fault(self, each: Bytes, advance: Callable[[int], object]) -> str | None:
+        """Read an object back; what is wrong with it, in a sentence. Raises StoreError for a place that is gone."""
+        hasher = hashlib.sha256()
+        try:
+            with self.open(each.sha256) as opened:
+                for piece in opened.pieces():
+                    hasher.update(piece)
+                    advance(len(piece))
+        except BlobMissing:
+            return "It is missing."
+        except StoreError as error:
+            return str(error)
+        return None if hasher.hexdigest() == each.sha256 else "Its bytes have another digest."
+
+    def discard(self, digest: str) -> None:
+        """Remove a damaged object, so that the next backup stores it again. Raises StoreError."""
+        self._blobs.remove(_object_key(digest))
+
+    def _publish(self, key: str, pieces: Iterable[bytes], digest: str | None) -> bool:
+        staging = self._blobs.stage(key)
+        staged = None
+        try:
+            _write(staging, pieces)
+            staged = staging.finish(durable=False)
+            if digest not in {None, staged.digests.sha256}:
+                return False
+            self._blobs.publish(staged)
+        except Conflict:
+            if digest is None:
+                raise StoreError(f"There is another {key} in {self.place}; repeat the command.") from None
+        finally:
+            (staged or staging).discard()
+        return True
+
+    # -- removing -----------------------------------------------------------------------------------------------------
+
+    def keep(self, number: int, *, unnamed_seconds: float = UNNAMED_SECONDS) -> list[str]:
+        """Remove all but the newest backups, and objects that no backup names; the names of those that were removed.
+
+        Raises DamagedRecord for a backup whose objects cannot be known, StoreError.
+        """
+        removed = self.moments()[:-number]
+        for moment in removed:
+            self.withdraw(moment)
+        named: set[str] = set()
+        for moment in self.moments():  # after the removal: a backup that relies on a removed one notices that
+            try:
+                named |= self.read(moment).objects().keys()
+            except DamagedRecord as error:
+                raise DamagedRecord(f"{error} Nothing that older backups used is removed until it is gone.") from None
+            except NotFound:  # another command removed it
+                continue
+        for digest in self.objects().keys() - named:
+            self._blobs.remove_old(_object_key(digest), unnamed_seconds)
+        self._store.sweep(unnamed_seconds)
+        return removed
+
+
+def each_of(items: Iterable[T], work: Callable[[T], R]) -> list[R]:
+    """The results of the work on all items, in their order; several at once. The first error ends it."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="backup") as pool:
+        try:
+            return list(pool.map(work, items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write(staging: Staging, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        staging.write(piece)
+
+
+def _object_key(digest: str) -> str:
+    return f"objects/{digest[:2]}/{digest}"
+
+
+def _manifest_key(moment: str) -> str:
+    return f"manifests/{moment}.json.gz"

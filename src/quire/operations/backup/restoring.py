@@ -1,0 +1,160 @@
+"""Restoring a backup into an empty store. The package's text says why no part of it is served."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from quire.domain.errors import BlobMissing, InvalidRequest, StoreError
+from quire.operations.backup.manifest import Bytes, Document, Manifest, StoredFile
+from quire.operations.backup.place import Backups, each_of
+from quire.process.progress import Progress
+from quire.store.contracts import Store
+from quire.store.purposes import Purpose
+
+_OTHER: Final = "Its bytes in the backup have another digest."
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The result."""
+
+    manifest: Manifest
+    damaged: dict[str, str]
+    """By key, a sentence about each record or file whose bytes the backup does not have."""
+    is_complete: bool
+    """Whether the store can be served."""
+
+
+class _Damaged(Exception):
+    """The backup does not have the bytes of an object; the message is a sentence."""
+
+
+def restore(
+    manifest: Manifest, backups: Backups, store: Store, *, skip_damaged: bool = False, progress: Progress | None = None
+) -> Restored:
+    """Fill an empty store, or go on with one that is marked. `skip_damaged`: let it be served also when the backup does
+    not have all bytes. Raises InvalidRequest for a store that has something else, StoreError."""
+    progress = progress or Progress()
+    _check_empty(store, manifest)
+    store.dedicate(Purpose.RESTORE)
+    run = _Run(backups, store, progress)
+    run.files(manifest.files)
+    run.records(manifest.records)
+    is_complete = skip_damaged or not run.damaged
+    if is_complete:
+        store.dedicate(Purpose.INDEX)
+        log.info("restored", moment=manifest.moment, records=len(manifest.records), files=len(manifest.files))
+    return Restored(manifest, run.damaged, is_complete)
+
+
+def _check_empty(store: Store, manifest: Manifest) -> None:
+    """Raises InvalidRequest when the store has what a restore of this backup has not put there."""
+    allowed: set[str] = set()
+    if store.purpose is Purpose.RESTORE:
+        allowed = {record.key for record in manifest.records} | {f"blobs/{file.key}" for file in manifest.files}
+    other = next((key for key in _keys(store) if key not in allowed), None)
+    if other is None:
+        return
+    if store.purpose is Purpose.RESTORE:
+        raise InvalidRequest(
+            f"{store.place} has {other}, which is not of the backup {manifest.moment}; go on with the backup with "
+            "which the restore began (--at), or begin in an empty place."
+        )
+    raise InvalidRequest(f"{store.place} is not empty: it has {other}; a backup is restored into an empty place only.")
+
+
+def _keys(store: Store) -> Iterator[str]:
+    """The keys of all records, and of all blobs behind `blobs/`."""
+    for folder in store.records.prefixes():
+        for name in store.records.written(folder):
+            yield f"{folder}/{name}"
+    for blob in store.blobs.list():
+        yield f"blobs/{blob.key}"
+
+
+class _Run:
+    """One restore. Use once."""
+
+    def __init__(self, backups: Backups, store: Store, progress: Progress) -> None:
+        self._backups = backups
+        self._store = store
+        self._progress = progress
+        self.damaged: dict[str, str] = {}
+
+    def files(self, files: tuple[StoredFile, ...]) -> None:
+        """Publish all that are not there. Those that are there are whole: a blob gets its key with its last byte."""
+        there = {blob.key: blob.size for blob in self._store.blobs.list()}
+        absent = [file for file in files if there.get(file.key) != file.content.size]
+        self._progress.step("restoring files", sum(file.content.size for file in absent))
+        each_of(absent, self._file)
+
+    def records(self, records: tuple[Document, ...]) -> None:
+        """Write all that are not as they should be."""
+        self._progress.step("restoring records", len(records))
+        listed = {_folder(each.key) for each in records if each.data is not None}
+        for each in records:
+            if each.data is None and _folder(each.key) not in listed:
+                # a folder is known by a name that was once present
+                listed.add(_folder(each.key))
+                record = self._store.records.read(each.key)
+                if not record.was_written:
+                    self._store.records.write(each.key, b"null", record)
+        each_of(records, self._record)
+
+    def _file(self, file: StoredFile) -> None:
+        staging = self._store.blobs.stage(file.key)
+        staged = None
+        try:
+            for piece in self._pieces(file.content):
+                staging.write(piece)
+                self._progress.advance(len(piece))
+            staged = staging.finish(durable=False)
+            if staged.digests.sha256 != file.content.sha256:
+                raise _Damaged(_OTHER)
+            self._store.blobs.publish(staged)
+        except _Damaged as error:
+            self.damaged[f"blobs/{file.key}"] = str(error)
+        finally:
+            (staged or staging).discard()
+
+    def _record(self, document: Document) -> None:
+        self._progress.advance(1)
+        try:
+            data, note = self._bytes(document.data), self._bytes(document.note)
+        except _Damaged as error:
+            self.damaged[document.key] = str(error)
+            return
+        found = self._store.records.read(document.key)
+        if not found.was_written or (found.data, found.note) != (data, note):
+            self._store.records.write(document.key, data, found, note)
+
+    def _bytes(self, content: Bytes | None) -> bytes | None:
+        if content is None:
+            return None
+        data = b"".join(self._pieces(content))
+        if hashlib.sha256(data).hexdigest() != content.sha256:
+            raise _Damaged(_OTHER)
+        return data
+
+    def _pieces(self, content: Bytes) -> Iterator[bytes]:
+        """Raises _Damaged."""
+        try:
+            with self._backups.open(content.sha256) as opened:
+                if opened.size != content.size:
+                    raise _Damaged(_OTHER)
+                yield from opened.pieces()
+        except BlobMissing:
+            raise _Damaged("Its bytes are missing in the backup.") from None
+        except StoreError as error:
+            raise _Damaged(str(error)) from None
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
