@@ -33,7 +33,11 @@ html_theme_options = {
 
 _HOW_TO = "docs/how-to/"
 NAMED = {
-    "Start here": ["README", "docs/start/developer", "docs/start/owner", "docs/start/operator", "docs/start/auditor"],
+    "Start here": [
+        "README",
+        *(f"docs/start/{role}" for role in ("developer", "owner", "operator", "auditor")),
+        "docs/features",
+    ],
     "Tutorials": ["docs/tutorials/first-index", "docs/tutorials/two-containers"],
     "How to install and publish": [
         *(_HOW_TO + page for page in ("pip", "uv", "twine", "poetry", "flit", "hatch", "pipx")),
@@ -45,7 +49,7 @@ NAMED = {
         *(_HOW_TO + page for page in ("move-to-a-bucket", "doctor")),
         *("docs/aws", "deploy/compose/README", "deploy/helm/quire-index/README", "deploy/terraform/aws/README"),
         "docs/pypiserver",
-        _HOW_TO + "move-from-an-index",
+        *(_HOW_TO + page for page in ("move-from-an-index", "move-from-devpi")),
     ],
     "How to mirror": [
         *(_HOW_TO + page for page in ("mirror", "replace-a-mirror", "namespaces", "air-gap", "pytorch")),
