@@ -9,8 +9,9 @@ import msgspec
 
 from quire.domain.errors import UpstreamBusy
 from quire.upstream.answers import Answered
+from quire.upstream.markup import ACCEPT
 from quire.upstream.mirrored import Validators
-from quire.upstream.pages import ACCEPT, UpstreamPage, parse_page
+from quire.upstream.pages import UpstreamPage, parse_page
 from quire.upstream.server import OtherServer, Response
 
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024

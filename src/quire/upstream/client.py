@@ -26,7 +26,9 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import DigestMismatch, TooLarge, UpstreamBusy, UpstreamError
 from quire.domain.names import normalize_name
-from quire.upstream.pages import ACCEPT, UpstreamFile, UpstreamPage, parse_page, parse_project_list
+from quire.upstream.markup import ACCEPT
+from quire.upstream.pages import UpstreamFile, UpstreamPage, parse_page
+from quire.upstream.project_list import parse_project_list
 from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach
 from quire.upstream.server import OtherServer, Response
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from quire.upstream.pages import JSON_TYPE, UpstreamFile, UpstreamPage, parse_page
+from quire.upstream.markup import JSON_TYPE
+from quire.upstream.pages import UpstreamFile, UpstreamPage, parse_page
 
 _API_VERSION: Final = "1.4"
 _NO_URL: Final = "http://localhost/"

@@ -21,9 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from email.message import Message
-from html.parser import HTMLParser
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
@@ -34,11 +31,7 @@ import msgspec
 from quire.domain.errors import InvalidName, UpstreamError
 from quire.domain.names import ParsedFilename, guess_filename, normalize_name, parse_filename
 from quire.domain.project import Status
-
-JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
-ACCEPT: Final = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
-"""The Accept header of a request for a page (PEP 691)."""
-_HTML: Final = {"application/vnd.pypi.simple.v1+html", "text/html", "application/xhtml+xml"}
+from quire.upstream.markup import JSON_TYPE, check_version, kind_and_text, read_html
 
 MAX_TEXT: Final = 500
 """Characters of a reason, a version or a specifier that is passed on; a longer one is left out, or cut."""
@@ -58,7 +51,6 @@ _PLAIN_NAMES, _PLAIN_URLS, _PLAIN_PATHS, _SHA256S, _TIMES = (
 """The same of any number of lines: none of them matches the end of a line."""
 _AT_ONCE: Final = 256
 """Entries that are checked in one step: a tenth of a millisecond, in which no other thread runs."""
-_VERSION: Final = re.compile(r"(\d{1,9})\.\d{1,9}")
 _STATUSES: Final = frozenset(map(str, Status))
 _PRINTABLE: Final = re.compile(r"[ -~]+")
 
@@ -128,47 +120,6 @@ def parse_page(
     return _parse_html(project, text, url, left_out)
 
 
-def parse_project_list(content_type: str, body: bytes) -> tuple[str, ...]:
-    """The normalized names of the projects that the page of an index lists, sorted.
-
-    Raises UpstreamError when this is no list of version 1 of the Simple API.
-    """
-    kind, text = kind_and_text(content_type, body)
-    if kind == JSON_TYPE:
-        try:
-            page = _decode_list(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamError(f"The index answers with JSON that is no list of projects ({error}).") from error
-        _check_version(page.meta.api_version)
-        said = [each.name for each in page.projects]
-    else:
-        links = _read_html(text)
-        _check_version("1.0" if links.version is None else links.version)
-        said = [unquote((each["href"] or "").partition("#")[0].rstrip("/").rpartition("/")[2]) for each in links.links]
-    names = set[str]()
-    for each in said:
-        with suppress(InvalidName):
-            names.add(normalize_name(each))
-    return tuple(sorted(names))
-
-
-def kind_and_text(content_type: str, body: bytes) -> tuple[str, str]:
-    """The type of an answer, and of HTML its text. Raises UpstreamError when it is none of the Simple API's."""
-    header = Message()
-    header["Content-Type"] = content_type
-    kind = header.get_content_type() if content_type else ""
-    if kind == JSON_TYPE:
-        return kind, ""
-    if kind in _HTML:
-        charset = header.get_content_charset("utf-8")
-        try:
-            text = body.decode(charset, errors="replace")
-        except (LookupError, ValueError):
-            text = body.decode(errors="replace")
-        return kind, text
-    raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
-
-
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -181,15 +132,6 @@ class _Page(msgspec.Struct, rename="kebab"):
     meta: _Meta
     files: list[msgspec.Raw]
     project_status: Any = None
-
-
-class _Listed(msgspec.Struct):
-    name: str
-
-
-class _List(msgspec.Struct):
-    meta: _Meta
-    projects: list[_Listed]
 
 
 class _Entry(msgspec.Struct, rename="kebab", gc=False):
@@ -211,7 +153,6 @@ class _Entry(msgspec.Struct, rename="kebab", gc=False):
 
 _decode_page: Final = msgspec.json.Decoder(_Page).decode
 _decode_entry: Final = msgspec.json.Decoder(_Entry).decode
-_decode_list: Final = msgspec.json.Decoder(_List).decode
 
 
 def _parse_json(project: str, body: bytes, url: str, left_out: list[str] | None) -> UpstreamPage:
@@ -220,7 +161,7 @@ def _parse_json(project: str, body: bytes, url: str, left_out: list[str] | None)
         status, reason = _status(page.project_status)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(f"The index answers with JSON that is no page of the Simple API ({error}).") from error
-    _check_version(page.meta.api_version)
+    check_version(page.meta.api_version)
     check = _Check(project, url, left_out)
     serial = page.meta.last_serial
     return UpstreamPage(
@@ -254,47 +195,13 @@ def _status(said: object) -> tuple[Status, str | None]:
 # -- HTML -------------------------------------------------------------------------------------------------------------
 
 
-class _Links(HTMLParser):
-    """The links of a page, its base URL, the version of the API it follows, and its status."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.base: str | None = None
-        self.version: str | None = None
-        self.status: dict[str, str | None] = {}
-        self.links: list[dict[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        if tag == "a" and attributes.get("href"):
-            self.links.append(attributes)
-        elif tag == "base" and self.base is None:
-            self.base = attributes.get("href")
-        elif tag == "meta":
-            name, content = attributes.get("name"), attributes.get("content")
-            if name == "pypi:repository-version":
-                self.version = content or ""
-            elif name in {"pypi:project-status", "pypi:project-status-reason"}:
-                self.status["reason" if name.endswith("reason") else "status"] = content
-
-
-def _read_html(text: str) -> _Links:
-    page = _Links()
-    try:
-        page.feed(text)
-        page.close()
-    except (ValueError, AssertionError) as error:  # raised by html.parser for hostile documents
-        raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
-    return page
-
-
 def _parse_html(project: str, text: str, url: str, left_out: list[str] | None) -> UpstreamPage:
-    page = _read_html(text)
+    page = read_html(text)
     try:
         base = urljoin(url, page.base) if page.base else url
     except ValueError as error:
         raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
-    _check_version("1.0" if page.version is None else page.version)  # PEP 629: a page that states none has 1.0
+    check_version("1.0" if page.version is None else page.version)  # PEP 629: a page that states none has 1.0
     files = _Check(project, base, left_out).all(_entry_of(attributes) for attributes in page.links)
     if not files and page.version is None:
         raise UpstreamError(
@@ -328,14 +235,6 @@ def _entry_of(attributes: Mapping[str, str | None]) -> _Entry:
 
 
 # -- entries ----------------------------------------------------------------------------------------------------------
-
-
-def _check_version(version: str) -> None:
-    match = _VERSION.fullmatch(version)
-    if match is None or int(match[1]) != 1:
-        raise UpstreamError(
-            f"The index speaks version {version[:20]!a} of the Simple API; this quire understands version 1."
-        )
 
 
 class _Check:
