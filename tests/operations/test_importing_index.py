@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.documents import DOCS, commands
+from tests.serving import environment, quire_command
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 
 WHEEL, SDIST = wheel_name("acme-tools", "1.0"), sdist_name("acme-tools", "1.0")
@@ -253,6 +256,103 @@ def test_wrong_flags_are_refused(root: Path, other: FakeIndex, capsys: pytest.Ca
     assert cli.main(["import", "--from-index", "ftp://user:secret@host/", "-d", "root"]) == 2
     assert "secret" not in capsys.readouterr().err
     assert cli.main(["import", "--dry-run", "root"]) == 2
+
+
+def test_a_status_is_carried_over_by_a_repetition(
+    root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the first import ended before it; but not where an operator has changed the project since."""
+    other.has("acme-tools", {WHEEL: WHEEL_BYTES})
+    run(capsys, other)
+    document = json.loads(other.answer("/simple/acme-tools/").body)
+    document["project-status"] = {"status": "archived"}
+    other.at("/simple/acme-tools/", Answer(json.dumps(document).encode(), JSON))
+    run(capsys, other)
+    project = stored(root).project("acme-tools")
+    assert project is not None
+    assert project.status is Status.ARCHIVED
+    assert cli.main(["status", "acme-tools", "active", "-d", "root"]) == 0
+    run(capsys, other)
+    project = stored(root).project("acme-tools")
+    assert project is not None
+    assert project.status is Status.ACTIVE
+
+
+def test_provenance_is_kept(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    """The document is served with the file, byte for byte; one that is none refuses its file."""
+    document = b'{"version": 1, "attestation_bundles": []}'
+    other.has(
+        "acme-tools",
+        {WHEEL: WHEEL_BYTES, SDIST: SDIST_BYTES},
+        acme_tools_1_0_py3_none_any_whl={"provenance": "../../integrity/wheel"},
+        acme_tools_1_0_tar_gz={"provenance": "../../integrity/sdist"},
+    )
+    other.at("/integrity/wheel", Answer(document, "application/json"))
+    other.at("/integrity/sdist", Answer(b"<html>", "text/html"))
+    _, err = run(capsys, other, code=1)
+    assert f"acme-tools/{SDIST}: refused: The provenance of {SDIST} is no provenance object" in err
+    index = stored(root)
+    project = index.project("acme-tools")
+    assert project is not None
+    file = project.files[WHEEL]
+    assert file.provenance_sha256 == hashlib.sha256(document).hexdigest()
+    with index.store.blobs.open(f"{file.blob}/{WHEEL}.attestations") as opened:
+        assert opened.read() == document
+
+
+def test_a_named_index_is_filled(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others stay as they are; one that there is not is refused before the other index is asked."""
+    other.has("acme-tools", {WHEEL: WHEEL_BYTES})
+    publish(root, wheel_name("acme-core", "1.0"), make_wheel("acme-core", "1.0"))
+    assert cli.main(["index", "create", "team", "-d", "root"]) == 0
+    run(capsys, other, "--index", "team")
+    assert Index(stored(root).store, "team").names() == ("acme-tools",)
+    assert stored(root).names() == ("acme-core",)
+    other.requests.clear()
+    assert "There is no index 'typo'" in run(capsys, other, "--index", "typo", code=1)[1]
+    assert other.paths == []
+
+
+def test_a_project_below_a_namespace_is_named(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another index puts none below a namespace by listing it; one that is here already is updated."""
+    other.has("acme-tools", {WHEEL: WHEEL_BYTES, SDIST: SDIST_BYTES})
+    other.has("acme-new", {wheel_name("acme-new", "1.0"): make_wheel("acme-new", "1.0")})
+    listed(other, "acme-new", "acme-tools")
+    publish(root, SDIST, SDIST_BYTES)
+    words = ["namespace", "grant", "acme", "user:ann", "--with-existing", "-d", "root"]
+    assert cli.main(words) == 0
+    out, err = run(capsys, other, code=1)
+    assert "acme-new: refused: It is not here, and below the namespace acme of user:ann; name the project" in err
+    assert "1 file imported" in out
+    assert stored(root).names() == ("acme-tools",)
+    assert "1 file imported" in run(capsys, other, "acme-new")[0]
+
+
+class Gate(threading.Event):
+    """Says that a thread waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
+
+
+def test_an_import_that_is_killed_is_repeated(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the midst of a file: nothing of the project is here, and the repetition brings all of it."""
+    gate = Gate()
+    other.has("acme-tools", {WHEEL: WHEEL_BYTES, SDIST: SDIST_BYTES})
+    other.at(f"/files/{SDIST}", Answer(SDIST_BYTES, held=gate), Answer(SDIST_BYTES))
+    command = quire_command("import", "--from-index", other.url, "-d", "root")
+    with subprocess.Popen(command, cwd=root.parent, env=environment()) as process:
+        assert gate.reached.wait(60)
+        process.kill()
+    gate.set()
+    assert stored(root).names() == ()
+    assert "2 files imported" in run(capsys, other)[0]
+    assert "2 already published" in run(capsys, other)[0]
 
 
 def test_the_guide_does_what_it_says(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -236,6 +237,64 @@ def test_a_file_arrives_as_it_is(index: FakeIndex) -> None:
     assert found == data
     assert [sink.discarded for sink in sinks] == [True, False]
     assert index.requests[-1][1]["accept-encoding"] == "identity"
+
+
+class Slow(Memory):
+    """Its first write waits; it notes the order of its calls, and their threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.goes_on = threading.Event(), threading.Event()
+        self.calls: list[str] = []
+        self.threads = set[int]()
+
+    def write(self, chunk: bytes) -> None:
+        self.entered.set()
+        self.goes_on.wait(60)
+        self.calls.append("written")
+        self.threads.add(threading.get_ident())
+        super().write(chunk)
+
+    def discard(self) -> None:
+        self.calls.append("discarded")
+
+
+def test_the_disk_does_not_hold_up_other_connections(index: FakeIndex) -> None:
+    """Files are written in threads, also one that has more bytes than are written at once; pages arrive meanwhile."""
+    data, sink = bytes(3 * 1024 * 1024 + 1), Slow()
+    index.has("foo", {"foo-1.0.tar.gz": data})
+
+    async def use(asked: Upstream) -> None:
+        files = await asked.project("foo")
+        assert files is not None
+        fetching = asyncio.create_task(asked.download(files[0], lambda: sink, limit=len(data)))
+        assert await asyncio.to_thread(sink.entered.wait, 60)
+        assert await asked.project("foo") == files
+        sink.goes_on.set()
+        await fetching
+
+    with_upstream(index.url, use)
+    assert sink.data == data
+    assert threading.get_ident() not in sink.threads
+
+
+def test_a_sink_is_discarded_after_its_last_write(index: FakeIndex) -> None:
+    """Also where the download is cancelled while a thread writes: its descriptor may be that of another file then."""
+    sink = Slow()
+    index.has("foo", {"foo-1.0.tar.gz": b"content"})
+
+    async def use(asked: Upstream) -> None:
+        files = await asked.project("foo")
+        assert files is not None
+        fetching = asyncio.create_task(asked.download(files[0], lambda: sink, limit=1000))
+        assert await asyncio.to_thread(sink.entered.wait, 60)
+        fetching.cancel()
+        asyncio.get_running_loop().call_soon(sink.goes_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+
+    with_upstream(index.url, use)
+    assert sink.calls == ["written", "discarded"]
 
 
 @pytest.mark.parametrize("size", [None, 7])

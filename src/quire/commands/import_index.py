@@ -10,11 +10,13 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
+from quire.access.records import AccessRecords
 from quire.commands.common import Opened, count, open_store, origin_of, print_json
 from quire.commands.import_report import document, print_report
 from quire.commands.progress import Meter
 from quire.config import network
 from quire.domain.errors import ConfigurationError
+from quire.domain.indexes import DEFAULT
 from quire.domain.names import normalize_name
 from quire.domain.sizes import in_words
 from quire.domain.upstreams import without_login
@@ -112,6 +114,7 @@ async def _import(
         opened.folder(keeps_facts=not arguments.dry_run) if has_drop_ins else None,
         settings.max_upload_size,
         tries=arguments.dry_run,
+        namespaces=AccessRecords(opened.store).read().state.document.indexes.get(index.name, DEFAULT).namespaces,
     )
     async with Upstream(
         url, private_hosts=settings.upstream_hosts, reach=reach, connections=arguments.jobs

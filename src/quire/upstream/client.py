@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ ATTEMPTS = 3
 MAX_PAUSE = 10.0
 """Seconds; a server that asks for a longer wait (Retry-After) is not waited for longer."""
 CONNECTIONS = 8
+_WRITTEN_AT_ONCE = 1024 * 1024
+"""Bytes of a file that a thread hashes and writes in one step: a slow disk must not hold up the other connections."""
 
 _DIGESTS = ("sha256", "sha384", "sha512")
 WITH_OLD_DIGESTS = (*_DIGESTS, "sha224", "sha1", "md5")
@@ -187,6 +190,13 @@ class Upstream:
     ) -> S:
         filename = file.filename
         digest, size, sink = hashlib.new(algorithm, usedforsecurity=False), 0, open_sink()
+        held, held_bytes = list[bytes](), 0
+
+        def write(chunks: Sequence[bytes]) -> None:
+            for chunk in chunks:
+                digest.update(chunk)
+                sink.write(chunk)
+
         try:
             # Raw: some servers announce the gzip of a .tar.gz as a Content-Encoding, and the digest is of the file.
             async with self._asking(file.url, FILE_SECONDS, "*/*", "identity") as response:
@@ -196,8 +206,12 @@ class Upstream:
                     size += len(chunk)
                     if size > (limit if file.size is None else file.size):
                         raise _wrong_size(file, limit)
-                    digest.update(chunk)
-                    sink.write(chunk)
+                    held.append(chunk)
+                    held_bytes += len(chunk)
+                    if held_bytes >= _WRITTEN_AT_ONCE:
+                        await _in_thread(partial(write, held))
+                        held, held_bytes = [], 0
+            await _in_thread(partial(write, held))
             if file.size is not None and size != file.size:
                 raise _wrong_size(file, limit)
             if not hmac.compare_digest(digest.hexdigest(), file.hashes[algorithm]):
@@ -222,6 +236,16 @@ class Upstream:
             raise UpstreamBusy(
                 f"The server {host} does not answer in time; repeat later, or check the URL of the index."
             ) from error
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run it in a thread, to its end also where the caller is cancelled: then nothing writes to a sink any more."""
+    running = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _wrong_size(file: UpstreamFile, limit: int) -> DigestMismatch | TooLarge:

@@ -24,6 +24,10 @@ class Here(NamedTuple):
     """sha256 by filename of deleted files."""
     closed: str | None
     """Why it takes no files, in a sentence; None when it does."""
+    is_known: bool
+    """Whether it is, or ever was, hosted here."""
+    is_as_imported: bool
+    """Whether it is active, and its last change was an import: then an import may set its status."""
 
 
 class Verdict(NamedTuple):

@@ -30,8 +30,10 @@ from quire.domain.errors import (
     UpstreamError,
 )
 from quire.domain.names import ParsedFilename, guess_filename
+from quire.domain.namespaces import Grants, deciding
 from quire.domain.project import File, Status
 from quire.dropin.folder import Folder
+from quire.index.audit.entries import entries_of
 from quire.index.commits import Change, deleted_files
 from quire.index.index import Index
 from quire.index.integrity import has_digest
@@ -105,6 +107,8 @@ class Target:
     """Bytes of a file."""
     tries: bool = False
     """Only say what would be done."""
+    namespaces: Grants = ()
+    """Of the index; a project below one that is not here yet is imported only by its name."""
 
 
 class IndexImporter:
@@ -159,13 +163,19 @@ class IndexImporter:
             if is_named:
                 self._add(name, "", 0, Outcome.REFUSED, "The index has no such project.")
             return
+        if not is_named and not here.is_known and (owned := deciding(self._target.namespaces, name)) is not None:
+            owners = ", ".join(owned.owners)
+            why = f"It is not here, and below the namespace {owned.name} of {owners}; name the project to import it."
+            self._add(name, "", 0, Outcome.REFUSED, why)
+            return
         for filename in [each for each in left_out if each.endswith(_DISTRIBUTIONS)][:_MOST_LEFT_OUT]:
             why = "Its name or its link is none of a distribution of this project, so it was not fetched."
             self._add(name, filename[:200], 0, Outcome.REFUSED, why)
         wanted = [file for file in page.files if self._is_wanted(name, file, here)]
         for batch in [] if self._target.tries else _batches(wanted):
             await self._take(name, batch)
-        if wanted and not self._target.tries and page.status is not Status.ACTIVE:
+        is_ours = bool(wanted) or here.is_as_imported
+        if is_ours and not self._target.tries and page.status is not Status.ACTIVE:
             await asyncio.to_thread(self._set_status, name, page)
 
     def _here(self, name: str) -> Here:
@@ -175,6 +185,7 @@ class IndexImporter:
         project = index.decode(record)
         hosted = project.files if project is not None else {}
         blobs = index.store.blobs
+        last = (entries_of(record) or [{}])[-1]
         return Here(
             (self._fixed(name) or {}) | hosted,
             frozenset(
@@ -186,6 +197,8 @@ class IndexImporter:
             f"The project is {project.status} and takes no files; 'quire status' can change that."
             if project is not None and not project.status.accepts_uploads
             else None,
+            record.was_written,
+            project is not None and project.status is Status.ACTIVE and last.get("command") == index.origin.command,
         )
 
     def _is_wanted(self, name: str, file: UpstreamFile, here: Here) -> bool:
@@ -210,7 +223,7 @@ class IndexImporter:
         if any(each.failed for each in results):
             note = f"It is {page.status} there; its status was not set, since some of its files are not here."
             self._add(name, "", 0, Outcome.PRESENT, note)
-        elif any(each.outcome is Outcome.IMPORTED for each in results):
+        elif results:
             changing.set_status(self._target.index, name, page.status, page.status_reason)
 
     # -- files --------------------------------------------------------------------------------------------------------
