@@ -57,7 +57,7 @@ serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
 # mypy takes one core for most of a minute, so it runs beside the tests; if it finds something, that is printed last.
-test: style ## lint, types and all tests, with the real clients (about ten minutes on two cores)
+test: style ## lint, types and all tests, with the real clients (a quarter of an hour on two cores)
 	@found=$$(mktemp); $(BIN)/python -m mypy >$$found 2>&1 & types=$$!; \
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS); status=$$?; \
 	wait $$types || { status=1; cat $$found; }; rm -f $$found; exit $$status
