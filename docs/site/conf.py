@@ -25,6 +25,7 @@ html_static_path = ["style.css"]
 html_css_files = ["style.css"]
 html_copy_source = False
 html_use_index = False
+html_show_copyright = False
 templates_path: list[str] = []
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2f4a9e", "color-brand-content": "#2f4a9e"},
