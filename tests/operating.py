@@ -76,7 +76,11 @@ class Host:
 
     def script(self, block: str) -> str:
         """The text of a block, with this host's paths."""
-        return _PATHS.sub(lambda found: f"{self.folder}/{found[1]}/", blocks()[block])
+        return self.placed(blocks()[block])
+
+    def placed(self, text: str) -> str:
+        """A block of any page, with this host's paths."""
+        return _PATHS.sub(lambda found: f"{self.folder}/{found[1]}/", text)
 
     def run(self, block: str, *, edit: Callable[[str], str] = str, code: int = 0) -> str:
         """Run a block, which must end with `code`; what it printed. `edit`: a change of its text that the page tells

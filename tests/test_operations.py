@@ -81,6 +81,18 @@ def test_backup_of_a_store_in_use(host: Host) -> None:
     assert not checked(host.backup).counts[Severity.DAMAGE]
 
 
+def test_backup_and_restore_by_quire(host: Host) -> None:
+    """While uploads go on: all that was acknowledged before is there again, and its check is clean."""
+    (host.folder / "backup" / "quire").mkdir()
+    with host.serve() as site, publishing(site) as publisher:
+        before = set(publisher.acknowledged)
+        assert "Everything is in order." in host.run("backup-quire")
+        publisher.await_more(1)
+    assert publisher.refused == []
+    assert "Everything is in order." in without_young(host.run("restore-quire"))
+    assert published_in(host.new) >= before
+
+
 def without_young(printed: str) -> str:
     """The output of a check; files that were copied before a record names them are no finding."""
     if "so young that a change may be under way" in printed:

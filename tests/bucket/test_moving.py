@@ -151,14 +151,23 @@ def test_a_volume_moves_to_a_bucket_and_back(tmp_path: Path, url: str) -> None:
 
 
 def test_a_copy_of_a_bucket_is_a_backup(tmp_path: Path, url: str) -> None:
-    """The commands of docs/operations.md, while a server goes on: the copy has all files from before, and its check is
-    clean."""
+    """The commands of docs/operations.md, while a server goes on: what is restored into another prefix has all files
+    from before, and its check is clean; so has what is restored into a directory."""
     with serve(tmp_path, *OPEN, place=url) as site:
         publish_wheel(site, "acme-tools", "1.0")
         publish_wheel(site, "acme-late", "1.0")
         text = operating.blocks()["bucket-backup"]
-        for line in text.replace("s3://acme-packages/python", url).replace("s3://acme-backup/", f"{url}-").splitlines():
+        places = {"s3://acme-packages/python": url, "s3://acme-packages/again": f"{url}-again"}
+        places["s3://acme-backup/python"] = f"{url}-backups"
+        for place, ours in places.items():
+            text = text.replace(place, ours)
+        (tmp_path / "restored").mkdir()
+        text += f"quire restore {url}-backups -d restored\nquire check -d restored\nquire check -d {url}-again\n"
+        for line in text.splitlines():
             done = run_quire(*shlex.split(line)[1:], cwd=tmp_path)
             assert done.returncode == 0, done.stdout + done.stderr
-    listed = run_quire("ls", "-d", f"{url}-python", cwd=tmp_path)
-    assert {line.split()[0] for line in listed.stdout.splitlines()} == {"acme-tools", "acme-late"}
+        refused = run_quire("ls", "-d", f"{url}-backups", cwd=tmp_path)
+        assert "has backups, and is no index" in refused.stderr
+    for place in (f"{url}-again", "restored"):
+        listed = run_quire("ls", "-d", place, cwd=tmp_path)
+        assert {line.split()[0] for line in listed.stdout.splitlines()} == {"acme-tools", "acme-late"}

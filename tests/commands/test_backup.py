@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,10 @@ import pytest
 from quire.store.contracts import Store
 from quire.store.posix.store import PosixStore
 from quire.store.purposes import Purpose
+from tests import operating
 from tests.asking import publish_wheel, serve
+from tests.distributions import make_wheel
+from tests.documents import DOCS, block
 from tests.serving import run_quire
 
 
@@ -140,3 +146,29 @@ def test_moments_that_are_none(host: Host) -> None:
         "restore backups --at 20000101T000000Z -d new/packages", code=1
     )
     assert list((host.folder / "new" / "packages").iterdir()) == []
+
+
+def test_the_disaster_drill(tmp_path: Path) -> None:
+    """docs/how-to/disaster.md, block by block, with the loss of the served directory in the middle: pip installs again
+    what it installed before, by the same lock file."""
+    page, host = DOCS / "how-to" / "disaster.md", operating.Host.make(tmp_path)
+    host.backup.mkdir()
+    host.program("pip", f'exec {shlex.quote(sys.executable)} -m pip --no-input --no-cache-dir "$@"')
+    scripts = {
+        mark: host.placed(block(page, "sh", mark)) for mark in ("backup", "verify", "restore", "serve", "install")
+    }
+    digest = hashlib.sha256(make_wheel("acme-tools", "1.0")).hexdigest()
+    (tmp_path / "requirements.txt").write_text(f"acme-tools==1.0 --hash=sha256:{digest}\n")
+    with host.serve() as site:
+        publish_wheel(site, "acme-tools", "1.0")
+        host.shell(scripts["backup"])
+    shutil.rmtree(host.data)
+    host.shell(scripts["verify"])
+    assert "Everything is in order." in host.shell(scripts["restore"])
+    quire, serve_command, _, port, *flags, _ = shlex.split(scripts["serve"])
+    assert (quire, serve_command) == ("quire", "serve")
+    with host.serve(*flags, volume="new") as site:
+        address = f"http://127.0.0.1:{port}/"
+        assert address in scripts["install"]
+        host.shell(scripts["install"].replace(address, f"{str(site.client.base_url).removesuffix('/')}/"))
+    assert list((tmp_path / "installed").glob("acme_tools-1.0.dist-info"))
