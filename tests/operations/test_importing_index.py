@@ -200,6 +200,19 @@ def test_bytes_with_another_digest_are_never_stored(
     assert list(project.files) == [WHEEL]
 
 
+def test_no_answer_is_endless(root: Path, other: FakeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file without a size is read up to the limit, one with a size no further than that, and then refused."""
+    changes: dict[str, Any] = {"acme_tools_1_0_py3_none_any_whl": {"size": None}}
+    other.has("acme-tools", {WHEEL: WHEEL_BYTES, SDIST: SDIST_BYTES}, **changes)
+    endless = bytes(4 * 1024 * 1024)
+    for name in (WHEEL, SDIST):
+        other.at(f"/files/{name}", Answer(endless, has_length=False, headers={"Connection": "close"}))
+    _, err = run(capsys, other, "--max-upload-size", "1M", code=1)
+    assert f"acme-tools/{WHEEL}: refused: The file {WHEEL} has more than 1048576 bytes, the limit" in err
+    assert f"acme-tools/{SDIST}: refused: The file {SDIST} has not the {len(SDIST_BYTES)} bytes" in err
+    assert not (root / "quire").exists() or stored(root).names() == ()
+
+
 HOSTILE: list[dict[str, Any]] = [
     {"filename": SDIST, "url": "file:///etc/passwd"},
     {"filename": "../../acme-tools-1.0.tar.gz", "url": "x"},
