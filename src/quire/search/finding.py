@@ -17,6 +17,8 @@ from quire.search.query import MOST_PAGES, PAGE_SIZE, Query, distance, most_edit
 
 MOST: Final = MOST_PAGES * PAGE_SIZE
 """Candidates of one query."""
+MANY_DEPENDENTS: Final = 500
+"""So many projects that need one are found on a way through all names in their order; fewer are found, and sorted."""
 _MOST_OF_NAMES: Final = 200
 """Of each rank of names."""
 _MOST_MATCHES: Final = 5000
@@ -84,8 +86,10 @@ def dependents(catalog: Catalog, name: str, places: Sequence[str], after: str, n
     Blocks. Raises SearchUnavailable."""
     marks = ", ".join("?" * len(places))
     needing = f"SELECT project FROM needs WHERE needed = ? AND place IN ({marks})"  # noqa: S608 - ours
+    is_many = count_dependents(catalog, [name], places, MANY_DEPENDENTS)[name] == MANY_DEPENDENTS
     return catalog.select(
-        f"WHERE p.name > ? AND p.id IN ({needing}) ORDER BY p.name LIMIT ?", (after, name, *places, number)
+        f"{'INDEXED BY by_name ' if is_many else ''}WHERE p.name > ? AND p.id IN ({needing}) ORDER BY p.name LIMIT ?",
+        (after, name, *places, number),
     )
 
 
