@@ -115,6 +115,7 @@ def test_tests_mirror_the_source() -> None:
         "architecture",
         "benchmarks",
         "benchmarks_network",
+        "benchmarks_sizing",
         "comparison",
         "docs",
         "operations",

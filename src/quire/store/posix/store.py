@@ -35,7 +35,7 @@ from quire.store.purposes import Purpose
 
 __all__ = ["HOME", "PosixStore"]
 
-_PACING = Pacing(busy_waiters=3, batch_size=12, seconds=0.0125)
+PACING = Pacing(busy_waiters=3, batch_size=12, seconds=0.0125)
 """For network file systems. One client asks for one thing after the other, so three requests together are demand. With
 two round trips a validation, as a project has them beside a drop-in folder, a batch of twelve is a sixth of one for
 each request. Two workers with smaller batches ask about 320 times a second, which is a sixth of 2,000."""
@@ -154,7 +154,7 @@ class PosixStore:
 
     @property
     def pacing(self) -> Pacing:
-        return _PACING
+        return PACING
 
     def probe(self) -> None:
         """See `contracts.Store`: `open` has asked already."""
