@@ -249,7 +249,7 @@ def system_calls(running: Running, act: Callable[[], object], times: int) -> dic
 
     "all" is their sum, without `WAITING`. Raises Unavailable.
     """
-    (pid,) = [each for each in running.pids if each != running.process.pid][-1:] or [running.process.pid]
+    pid = _worker_of(running)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "counts"
         command = ["strace", "-f", "-c", "-o", str(table), "-p", str(pid)]
@@ -269,7 +269,16 @@ def system_calls(running: Running, act: Callable[[], object], times: int) -> dic
                 strace.send_signal(signal.SIGINT)
                 strace.stderr.read()
         counts = {name: int(count) / times for count, name in _LINE.findall(table.read_text()) if name != "total"}
+    assert counts, "strace watched a process that did nothing"
     return {"all": sum(count for name, count in counts.items() if name not in WAITING)} | counts
+
+
+def _worker_of(running: Running) -> int:
+    """The process that answers: the last one that was forked from the first, or this itself. Programs that it started,
+    such as the one that renders READMEs, have other command lines."""
+    command, *others = (Path(f"/proc/{pid}/cmdline").read_bytes() for pid in running.pids)
+    forked = [pid for pid, other in zip(running.pids[1:], others, strict=True) if other == command]
+    return forked[-1] if forked else running.process.pid
 
 
 def _answers(port: int) -> bool:
