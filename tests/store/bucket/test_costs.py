@@ -1,4 +1,4 @@
-"""The costs in docs/bucket.md are those that scripts/bucket_cost.py computes; the README has the same figures."""
+"""The costs in docs/bucket.md are those that scripts/bucket_cost.py computes; docs/features.md has the same figures."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_the_requests_are_those_of_the_page(costs: ModuleType) -> None:
     assert probe[get] == costs.GET_PER_PROBE
 
 
-def test_the_readmes_figures_are_those_of_the_page() -> None:
+def test_the_figures_of_the_features_are_those_of_the_page() -> None:
     """The costs of a month, rounded, and the rates and times of one page."""
-    page, readme = PAGE.read_text(), (ROOT / "README.md").read_text()
-    (costs,) = (row for row in readme.splitlines() if row.startswith("| A month for a team"))
+    page, features = PAGE.read_text(), (DOCS / "features.md").read_text()
+    (costs,) = (row for row in features.splitlines() if row.startswith("| A month for a team"))
     (all_costs,) = re.findall(r"^\| \*\*all\*\* \|(.+)\|$", page, re.M)
     few_s3, _, few_efs, many_s3, _, many_efs = (f"{float(cell.strip(' *')):.0f}" for cell in all_costs.split("|"))
     assert f"| EFS: {few_efs}, {many_efs} dollars | S3: {few_s3}, {many_s3} dollars |" in costs
-    (speed,) = (row for row in readme.splitlines() if row.startswith("| A page that did not change"))
+    (speed,) = (row for row in features.splitlines() if row.startswith("| A page that did not change"))
     (measured,) = re.findall(r"^\| 1 worker, 32 connections \|(.+)\|$", page, re.M)
     directory, bucket, _, _, directory_p50, bucket_p50 = (cell.strip() for cell in measured.split("|"))
     assert f"{directory}, {directory_p50} (" in speed
