@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import OPTIONS
 from quire.servers import GRACE_SECONDS
@@ -35,6 +36,8 @@ def root(tmp_path: Path) -> Path:
     """A root directory for systemd-analyze with the files where docs/how-to/systemd.md puts them."""
     places = {
         "quire.service": "etc/systemd/system",
+        "quire-backup.service": "etc/systemd/system",
+        "quire-backup.timer": "etc/systemd/system",
         "quire.env": "etc/quire",
         "volume.conf": "etc/systemd/system/quire.service.d",
         "sysusers.conf": "usr/lib/sysusers.d",
@@ -68,6 +71,17 @@ def test_systemd_understands_the_unit(root: Path) -> None:
     slips = _analyze(*command).stderr
     assert re.search(r"quire.service:\d+: Failed to parse", slips), slips
     assert "Unknown key 'ProtectSistem'" in slips
+
+
+def test_systemd_understands_the_backup(root: Path) -> None:
+    """The timer and its service have no slip, and the command is one that quire takes."""
+    done = _analyze("verify", "--man=no", f"--root={root}", "quire-backup.timer", "quire-backup.service")
+    assert [line for line in done.stderr.splitlines() if "quire" in line] == [], done.stderr
+    (command,) = re.findall(
+        r"^ExecStart=/opt/quire/bin/quire (.*)$", (SYSTEMD / "quire-backup.service").read_text(), re.M
+    )
+    place = make_parser()[0].parse_args(shlex.split(command)).target
+    assert f"ReadWritePaths={place}\n" in (SYSTEMD / "quire-backup.service").read_text()
 
 
 def test_exposure() -> None:
