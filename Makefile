@@ -25,8 +25,10 @@ PYTEST_ARGS ?=
 # BUCKET_SAMPLE=yes: on all but the S3 server a sample only (see tests/bucket/sample.py).
 BUCKET_SERVERS ?= s3,az,gs
 BUCKET_SAMPLE ?=
-# For `make test-nfs`: the number of a day, for a sample that is another one each day (see tests/nfs/sample.py).
+# For `make test-nfs` and `make test-browser`: the number of a day, for a sample that is another one each day (see
+# tests/sample.py).
 NFS_SAMPLE ?=
+BROWSER_SAMPLE ?=
 BUCKET_RIG = $(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(if $(BUCKET_SAMPLE),--sample)
 
 # For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
@@ -79,9 +81,9 @@ test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; 
 	$(BUCKET_RIG)
 	$(BUCKET_RIG) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-test-browser: $(DEV) ## the web interface in a real browser: look, policies, WCAG, keyboard (Debian, root; makes .cache/browser once)
+test-browser: $(DEV) ## the web interface in a real browser: look, policies, WCAG, keyboard (Debian, root; makes .cache/browser once; BROWSER_SAMPLE=)
 	$(BIN)/python -m tests.browser.rig
-	$(BIN)/python -m pytest tests/browser -m browser -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/browser -m browser -n $(JOBS) $(if $(BROWSER_SAMPLE),--sample $(BROWSER_SAMPLE)) $(PYTEST_ARGS)
 
 test-pythons: $(DEV) ## the wheel, the sdist and tests of the domain on newer Pythons (Debian, root; makes .cache/pythons once)
 	$(BIN)/python -m tests.release.pythons

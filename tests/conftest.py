@@ -9,6 +9,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests import sample
 from tests.long_suites import leave_out
 
 # the helpers that assert: without this, a failure in one of them does not show what it compared
@@ -20,8 +21,19 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sample", type=int, metavar="DAY", help="only the sample of this day; default: everything")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    day = config.getoption("--sample")
+    return [] if day is None else [f"the sample of day {day}; all of it: without --sample"]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     leave_out(config, items, "proofs")
+    if (day := config.getoption("--sample")) is not None:
+        sample.leave_out(config, items, day)
 
 
 @pytest.fixture(autouse=True)

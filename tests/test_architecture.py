@@ -119,6 +119,7 @@ def test_tests_mirror_the_source() -> None:
         "comparison",
         "docs",
         "operations",
+        "sample",
         "supply",
         "versions",
         "words",

@@ -92,6 +92,7 @@ def _visit(visitor: Watched, addresses: Iterable[str]) -> dict[str, list[str]]:
     return faults
 
 
+@pytest.mark.rotates("visitor")
 @pytest.mark.parametrize("path", paths())
 def test_no_page_runs_what_it_shows(visitor: Watched, filled: Filled, path: str) -> None:
     """Every page of the route table, with all that is there and with hostile addresses."""
@@ -103,6 +104,7 @@ def test_no_error_runs_what_it_shows(visitor: Watched) -> None:
     assert _visit(visitor, missing()) == {}
 
 
+@pytest.mark.rotates("text")
 @pytest.mark.parametrize("text", TEXTS)
 def test_words_that_are_typed_are_text(browser: Browser, filled: Filled, text: str) -> None:
     """In the search as they are typed, and in each form that takes words: refused or not, the page says so."""

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
-from tests.nfs import results, sample
+from tests.nfs import results
 from tests.nfs.rig import FileSystem, Machine, PairOfMachines, booted, booted_apart
 
 _LONG = "test_linearizability.py"
@@ -25,12 +25,6 @@ _SHOWN = 160  # characters of a report that is not in the table
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how long each hammer test goes on (default: 10); the judged runs take six times as long"
     parser.addoption("--hammer", type=float, default=10.0, metavar="SECONDS", help=help_text)
-    parser.addoption("--sample", type=int, metavar="DAY", help="only the sample of this day; default: everything")
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    day = config.getoption("--sample")
-    return [] if day is None else [f"the sample of day {day}; all of it: make test-nfs"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -59,9 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark them, leave out what is not in the sample, and let those that use the same machine follow one another."""
-    if (day := config.getoption("--sample")) is not None:
-        sample.leave_out(config, items, day)
+    """Mark them, and let those that use the same machine follow one another."""
     ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in ours:
         item.add_marker("nfs")

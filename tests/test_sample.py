@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.nfs.sample import chosen
+from tests.sample import chosen
 
 _TESTS = [(question, combination) for question in "abc" for combination in ("ext4", "xfs", "tmpfs")]
 

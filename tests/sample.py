@@ -1,7 +1,7 @@
-"""The sample of `make test-nfs NFS_SAMPLE=DAY`, which CI runs: another one each day, so that in some days all has run.
+"""The samples of long suites that CI runs, `--sample DAY`: another one each day, so that in some days all has run.
 
-A test marked `rotates("parameter", ...)` is the same question on several file systems, mount options or wires. A sample
-has it with one combination of these parameters; every other test is in each sample.
+A test marked `rotates("parameter", ...)` asks the same on several file systems, mount options or wires, or in several
+ways in a browser. A sample has it with one combination of these parameters; every other test is in each sample.
 """
 
 from __future__ import annotations
