@@ -40,7 +40,9 @@
         if (!isText && [...each.classList].some((name) => !name.startsWith("r-"))) { found("a class", each); }
         if ([...each.attributes].some(({ name }) => /^(hx-|data-|aria-|name$|role$)/.test(name))) { found("an attribute", each); }
     }
-    const html = document.documentElement.outerHTML, hidden = INVISIBLE.exec(html);
+    /* the values of hidden fields are shown nowhere, and the server compares them with what it has */
+    const html = document.documentElement.outerHTML.replace(/<input type="hidden"(?: [\w-]+="[^"]*")*>/g, "");
+    const hidden = INVISIBLE.exec(html);
     if (hidden) {
         const around = html.slice(Math.max(0, hidden.index - 80), hidden.index + 20);
         faults.push(`an invisible character: ${JSON.stringify(around)}`);
