@@ -23,7 +23,7 @@ import msgspec
 from tests.serving import environment, free_port
 
 from benchmarks.delayed import Delay, delayed
-from benchmarks.load import ask_quickly, percentile
+from benchmarks.load import ask_quickly, paced, percentile
 from benchmarks.peers import QUIRE, Server
 from benchmarks.processes import proportional_set_size, started, wait_for
 from benchmarks.uploading import Release, Uploader
@@ -39,8 +39,6 @@ NAMES = 1_000_000
 PAGE, LIST = "/simple/demo/", "/simple/"
 _FILES = 10
 _GETS = 'quire_bucket_requests_total{kind="get"'
-_PAUSE = 0.128
-"""Seconds for which a paced connection waits in the mean, from an answer to its next request."""
 
 
 @contextmanager
@@ -97,10 +95,10 @@ def head(*columns: str) -> None:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 
-def gets(server: Server) -> float:
-    """The GETs that the server has sent to its bucket."""
+def metric(server: Server, beginning: str) -> float:
+    """The sum of all series of the server's metrics whose lines begin so."""
     text = server.ask("/metrics").body.decode()
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(_GETS))
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(beginning))
 
 
 def pages(rights: str) -> None:
@@ -116,11 +114,11 @@ def pages(rights: str) -> None:
             fill(near)
             fill(far)
             for connections in (32, 128, 512):
-                before = gets(far)
+                before = metric(far, _GETS)
                 loads = [
                     ask_quickly(each, [PAGE], each.headers(), SECONDS, connections=connections) for each in (near, far)
                 ]
-                asked = (gets(far) - before) / loads[1].requests
+                asked = (metric(far, _GETS) - before) / loads[1].requests
                 rates = [load.rate for load in loads]
                 row(
                     f"{workers} worker{'s' * (workers > 1)}, {connections} connections",
@@ -138,11 +136,9 @@ def rates() -> None:
         with far_away(seconds) as delay, serving(new_place(), workers=2) as (server, _):
             fill(server)
             for rate in (500, 2000):
-                connections = round(rate * (_PAUSE + 0.01 + seconds))
+                connections, pace = paced(rate, 0.01 + seconds)
                 before = delay.requests["GET"]
-                load = ask_quickly(
-                    server, [PAGE], server.headers(), SECONDS, connections=connections, rate=connections / _PAUSE
-                )
+                load = ask_quickly(server, [PAGE], server.headers(), SECONDS, connections=connections, rate=pace)
                 share = (delay.requests["GET"] - before) / load.requests
                 what = f"{load.rate:,.0f}/s" + (f", bucket {seconds * 1000:.0f} ms away" if seconds else "")
                 row(what, f"{share / 2:.3f}", f"{share:.3f}", f"{load.p50:.1f} ms", f"{load.p99:.1f} ms")

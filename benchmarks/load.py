@@ -26,6 +26,10 @@ _SCRIPT = Path(__file__).with_name("wrk.lua")
 _MARK = "BENCH "
 
 
+_PAUSE = 0.128
+"""Seconds for which a paced connection waits, in the mean, from an answer to its next request."""
+
+
 @dataclass(frozen=True)
 class Load:
     """The results of a load. Latencies are in milliseconds, as the client saw them with all its connections at work."""
@@ -63,6 +67,13 @@ def parse(output: str, connections: int = CONNECTIONS) -> Load:
                 connections=connections,
             )
     raise Unavailable(f"wrk printed no result: {output.strip()[-300:]}")
+
+
+def paced(rate: float, answer: float) -> tuple[int, float]:
+    """The connections, and the rate to tell wrk, that make so many requests a second. `answer`: seconds that an answer
+    takes, about: a connection asks again when it and the pause are over."""
+    connections = round(rate * (_PAUSE + answer))
+    return connections, connections / _PAUSE
 
 
 def ask_quickly(

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks import load
 from benchmarks.corpora import Corpus
 from benchmarks.counted import Counter, Counts, idle, kinds, loaded
 from benchmarks.environments import PROJECT
@@ -40,10 +41,8 @@ IDLE = "page, idle"
 BARE_IDLE = "page, idle, no names remembered"
 ALL = "page, all that goes"
 RATES = (500, 2000)
-_PAUSE = 0.128
-"""Seconds for which a connection waits, in the mean, from an answer to its next request."""
-_ANSWER = 0.012
-"""Seconds that an answer takes, about: the rate is made by as many connections as ask each time both are over."""
+ANSWER = 0.012
+"""Seconds that an answer takes, about."""
 _LEAST_SECONDS = 4.0
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
@@ -61,8 +60,8 @@ def measure(suite: Suite) -> None:
         with _away(corpus, peer, NAMES) as (server, counter, page):
             _note(suite, IDLE, peer.name, idle(counter, partial(server.ask, page)))
             for rate in RATES:
-                connections = round(rate * (_PAUSE + _ANSWER))
-                pace, seconds = connections / _PAUSE, max(_LEAST_SECONDS, suite.seconds)
+                connections, pace = load.paced(rate, ANSWER)
+                seconds = max(_LEAST_SECONDS, suite.seconds)
                 counts = loaded(counter, server, [page], seconds, rate=pace, connections=connections)
                 _note(suite, paced(rate), peer.name, counts)
             _note(suite, ALL, peer.name, loaded(counter, server, [page], suite.seconds))

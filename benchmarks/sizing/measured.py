@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks import bucket
 from benchmarks.counted import Counter, idle, loaded
-from benchmarks.load import ask_quickly
-from benchmarks.measures.network import MILLISECONDS, NAMES, away
+from benchmarks.load import ask_quickly, paced
+from benchmarks.measures.network import ANSWER, MILLISECONDS, NAMES, away
 from benchmarks.peers import Server
 from benchmarks.sizing.model import Demand, Place, Times, simulate
 from benchmarks.sizing.places import BUCKET, VOLUME
@@ -26,10 +26,9 @@ from benchmarks.uploading import FILES_EACH, Uploader, releases
 _PROJECTS = 200
 _SECONDS = 4.0
 _ONE, _ALL = [1], list(range(_PROJECTS))
-_PAUSE = 0.128
-"""Seconds for which a paced connection waits in the mean, from an answer to its next request."""
 _CONNECTIONS = 128
 _UPLOADS = 400
+_VALIDATIONS = "quire_validations_total{"
 RATES = (500, 2000)
 _SETTINGS = ("--rights", "settings")
 """Where there are no grants yet, this file system is asked for each part of a path that is not there; an NFS client
@@ -96,14 +95,14 @@ def near_times() -> tuple[float, float, float]:
         for number in _ALL:
             server.ask(page(number))
         again = (server.running.cpu_seconds - before) / _PROJECTS
-        near, _, _ = _spent(server, _ALL, 32)
-    return near, max(first - again, 0.0), upload
+        cpu, requests, _ = _spent(server, _ALL, 32)
+    return cpu / requests, max(first - again, 0.0), upload
 
 
 def shared_times(server: Server) -> tuple[float, float]:
     """Processor seconds of a request beside its question, and of a question: by two loads that share differently."""
     (cpu, requests, questions), (other_cpu, other_requests, other_questions) = (
-        (load[0] * load[1], load[1], load[2]) for load in (_spent(server, each, _CONNECTIONS) for each in (_ONE, _ALL))
+        _spent(server, each, _CONNECTIONS) for each in (_ONE, _ALL)
     )
     determinant = requests * other_questions - other_requests * questions
     request = (cpu * other_questions - other_cpu * questions) / determinant
@@ -111,17 +110,12 @@ def shared_times(server: Server) -> tuple[float, float]:
 
 
 def _spent(server: Server, numbers: list[int], connections: int) -> tuple[float, float, float]:
-    """Processor seconds of each request, requests, and questions of the read barriers to the store."""
+    """Processor seconds, requests, and questions of the read barriers to the store."""
     paths = [page(number) for number in numbers]
     ask_quickly(server, paths, server.headers(), 1.0, connections=connections)
-    cpu, questions = server.running.cpu_seconds, _validations(server)
+    cpu, questions = server.running.cpu_seconds, bucket.metric(server, _VALIDATIONS)
     load = ask_quickly(server, paths, server.headers(), _SECONDS, connections=connections)
-    return (server.running.cpu_seconds - cpu) / load.requests, load.requests, _validations(server) - questions
-
-
-def _validations(server: Server) -> float:
-    text = server.ask("/metrics").body.decode()
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("quire_validations_total{"))
+    return server.running.cpu_seconds - cpu, load.requests, bucket.metric(server, _VALIDATIONS) - questions
 
 
 def times() -> tuple[Times, Times | None]:
@@ -152,8 +146,8 @@ def predicted(root: object, counter: Counter, place: Place, *flags: str) -> Iter
         )
         yield Predicted("a round trip, ms", here.trip * 1000, here.trip * 1000)
         for rate in RATES:
-            connections = round(rate * (_PAUSE + 0.012))
-            found = loaded(counter, server, [page(1)], _SECONDS, rate=connections / _PAUSE, connections=connections)
+            connections, pace = paced(rate, ANSWER)
+            found = loaded(counter, server, [page(1)], _SECONDS, rate=pace, connections=connections)
             model = simulate(here, Demand(projects=1, rate=found["rate"], workers=2), seconds=_SECONDS)
             what = f"{found['rate']:,.0f}/s"
             yield Predicted(f"{what}, questions for each", found["all"], model.questions)

@@ -53,8 +53,6 @@ class Place:
     """Further questions, one after the other, for a page that a worker does not have."""
     upload_trips: int = 4
     """Round trips of an upload, one after the other."""
-    upload_questions: int = 5
-    """Questions and writes of an upload, all together."""
     pacing: Pacing | None = None
 
 
@@ -146,7 +144,7 @@ class _Worker:
         if not place.trip:
             await self.work(place.times.near)
             if not self._knows(project):
-                await self._render(project)
+                self.pages.memory.put(project, await self._rendered(self._world.page(project)))
             return
         await self.work(place.times.request)
         asked: list[asyncio.Future[object]] = [asyncio.shield(self.pages.begin(project))]
@@ -165,10 +163,10 @@ class _Worker:
         page = self.pages.memory.get(project)
         return page is not None and page.version == self._world.versions.get(project, 0)
 
-    async def _render(self, project: str) -> None:
+    async def _rendered(self, page: _Page) -> _Page:
         await self.work(self._world.place.times.render)
-        self.pages.memory.put(project, self._world.page(project))
         self._world.rendered += 1
+        return page
 
     async def question(self, number: int) -> None:
         """So many of them, one after the other: to the store and back."""
@@ -194,9 +192,7 @@ class _Worker:
         if known is not None and known.version == fresh.version:
             return known
         await self.question(place.changed)
-        await self.work(place.times.render)
-        self._world.rendered += 1
-        return fresh
+        return await self._rendered(fresh)
 
 
 class _GrantsSource:

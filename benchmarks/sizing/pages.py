@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.sizing.model import Demand, Outcome, Place, simulate
-from benchmarks.sizing.places import BUCKET, LOCAL, PLACES, VOLUME
+from benchmarks.sizing.places import BUCKET, PLACES, VOLUME
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sizing.md"
 MARKS = ("<!-- simulated -->\n", "<!-- end -->")
@@ -152,6 +152,3 @@ def rewritten(page: str) -> str:
 
 def write() -> None:
     PAGE.write_text(rewritten(PAGE.read_text()))
-
-
-__all__ = ["INDEXES", "LOCAL", "PAGE", "index_row", "most", "rewritten", "tables", "write"]

@@ -12,10 +12,6 @@ BY_BUCKET = Times(near=60e-6, request=72e-6, question=640e-6, render=1.4e-3, upl
 that were slow that day: a page from a local disk took 18 us when docs/benchmarks.md was measured."""
 
 LOCAL = Place("a local disk", BY_VOLUME)
-VOLUME = Place(
-    "a volume, 1 ms away", BY_VOLUME, trip=0.001, changed=5, upload_trips=7, upload_questions=32, pacing=PACING
-)
-BUCKET = Place(
-    "a bucket, 10 ms away", BY_BUCKET, trip=0.010, upload_trips=4, upload_questions=5, pacing=BucketStore.pacing
-)
+VOLUME = Place("a volume, 1 ms away", BY_VOLUME, trip=0.001, changed=5, upload_trips=7, pacing=PACING)
+BUCKET = Place("a bucket, 10 ms away", BY_BUCKET, trip=0.010, upload_trips=4, pacing=BucketStore.pacing)
 PLACES = (LOCAL, VOLUME, BUCKET)

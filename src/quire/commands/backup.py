@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from quire.commands.backup_place import open_backups
+from quire.commands.backup_place import faults_as_rows, open_backups
 from quire.commands.common import Opened, add_store_flags, count, open_store, plain, print_json, print_table
 from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError, DamagedRecord
@@ -106,7 +106,7 @@ def _document(opened: Opened, backups: Backups, taken: Taken, removed: list[str]
         "bytes": sum(found.objects().values()),
         "new_objects": len(taken.new),
         "new_bytes": sum(taken.new.values()),
-        "missing": _faults({each.key: each.why for each in found.missing}),
+        "missing": faults_as_rows({each.key: each.why for each in found.missing}),
         "removed": removed,
     }
 
@@ -174,7 +174,7 @@ def _verify(backups: Backups, arguments: argparse.Namespace) -> int:
     damaged = {moment: _damaged_in(manifests[moment], faults) for moment in manifests}
     if arguments.json:
         rows = [
-            {"moment": each, "problem": problems.get(each), "damaged": _faults(damaged.get(each, {}))}
+            {"moment": each, "problem": problems.get(each), "damaged": faults_as_rows(damaged.get(each, {}))}
             for each in moments
         ]
         print_json({"target": backups.place, "backups": rows, "bytes": sum(objects.values())})
@@ -201,7 +201,3 @@ def _damaged_in(manifest: Manifest, faults: Mapping[str, str]) -> dict[str, str]
     return damaged | {
         f"blobs/{file.key}": faults[file.content.sha256] for file in manifest.files if file.content.sha256 in faults
     }
-
-
-def _faults(found: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "why": why} for key, why in sorted(found.items())]

@@ -1,6 +1,8 @@
-"""The place of backups that a command line names."""
+"""The place of backups that a command line names, and what both commands say of it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from quire.domain.errors import ConfigurationError, QuireError
 from quire.operations.backup import Backups
@@ -26,3 +28,8 @@ def open_backups(target: str, *, writes: bool = False) -> Backups:
     if writes and not store.writable:
         raise ConfigurationError(f"{place} cannot be written by this user; backups are made there by its owner.")
     return Backups(store)
+
+
+def faults_as_rows(found: Mapping[str, str]) -> list[dict[str, str]]:
+    """Sentences about records and files, by key, as JSON has them."""
+    return [{"key": key, "why": why} for key, why in sorted(found.items())]

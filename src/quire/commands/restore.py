@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import Any
 
-from quire.commands.backup_place import open_backups
+from quire.commands.backup_place import faults_as_rows, open_backups
 from quire.commands.common import add_store_flags, count, open_store, plain, print_json, resolve_for_store
 from quire.commands.progress import Meter
 from quire.operations.backup import restore
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "records": len(manifest.records),
                 "files": len(manifest.files),
                 "complete": restored.is_complete,
-                "damaged": [{"key": key, "why": why} for key, why in sorted(restored.damaged.items())],
-                "missing": [{"key": each.key, "why": each.why} for each in manifest.missing],
+                "damaged": faults_as_rows(restored.damaged),
+                "missing": faults_as_rows({each.key: each.why for each in manifest.missing}),
             }
         )
     else:
