@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, NotFound, StoreError
 from quire.operations.backup import manifest as manifests
 from quire.operations.backup.manifest import Bytes, Manifest
-from quire.store.contracts import Staging, Store
+from quire.store.contracts import Blobs, Store
 from quire.store.open_blob import OpenBlob
 
 T = TypeVar("T")
@@ -108,19 +108,11 @@ class Backups:
         self._blobs.remove(_object_key(digest))
 
     def _publish(self, key: str, pieces: Iterable[bytes], digest: str | None) -> bool:
-        staging = self._blobs.stage(key)
-        staged = None
         try:
-            _write(staging, pieces)
-            staged = staging.finish(durable=False)
-            if digest not in {None, staged.digests.sha256}:
-                return False
-            self._blobs.publish(staged)
+            return publish_pieces(self._blobs, key, pieces, digest)
         except Conflict:
             if digest is None:
                 raise StoreError(f"There is another {key} in {self.place}; repeat the command.") from None
-        finally:
-            (staged or staging).discard()
         return True
 
     # -- removing -----------------------------------------------------------------------------------------------------
@@ -157,9 +149,21 @@ def each_of(items: Iterable[T], work: Callable[[T], R]) -> list[R]:
             raise
 
 
-def _write(staging: Staging, pieces: Iterable[bytes]) -> None:
-    for piece in pieces:
-        staging.write(piece)
+def publish_pieces(blobs: Blobs, key: str, pieces: Iterable[bytes], digest: str | None) -> bool:
+    """Publish a blob; whether its bytes had this SHA-256, without which it is not. Raises what the pieces raise,
+    Conflict, StoreError."""
+    staging = blobs.stage(key)
+    staged = None
+    try:
+        for piece in pieces:
+            staging.write(piece)
+        staged = staging.finish(durable=False)
+        if digest not in {None, staged.digests.sha256}:
+            return False
+        blobs.publish(staged)
+    finally:
+        (staged or staging).discard()
+    return True
 
 
 def _object_key(digest: str) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from quire.domain.errors import BlobMissing, InvalidRequest, StoreError
 from quire.operations.backup.manifest import Bytes, Document, Manifest, StoredFile
-from quire.operations.backup.place import Backups, each_of
+from quire.operations.backup.place import Backups, each_of, publish_pieces
 from quire.process.progress import Progress
 from quire.store.contracts import Store
 from quire.store.purposes import Purpose
@@ -109,20 +109,16 @@ class _Run:
         each_of(records, self._record)
 
     def _file(self, file: StoredFile) -> None:
-        staging = self._store.blobs.stage(file.key)
-        staged = None
-        try:
+        def counted() -> Iterator[bytes]:
             for piece in self._pieces(file.content):
-                staging.write(piece)
+                yield piece
                 self._progress.advance(len(piece))
-            staged = staging.finish(durable=False)
-            if staged.digests.sha256 != file.content.sha256:
+
+        try:
+            if not publish_pieces(self._store.blobs, file.key, counted(), file.content.sha256):
                 raise _Damaged(_OTHER)
-            self._store.blobs.publish(staged)
         except _Damaged as error:
             self.damaged[f"blobs/{file.key}"] = str(error)
-        finally:
-            (staged or staging).discard()
 
     def _record(self, document: Document) -> None:
         self._progress.advance(1)
