@@ -26,10 +26,10 @@ from quire.commands.common import (
     plain,
     print_json,
 )
+from quire.commands.import_index import target_of
 from quire.commands.import_report import document, print_report
 from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError
-from quire.index.index import Index
 from quire.operations.declaring.applying import apply
 from quire.operations.declaring.reading import INDEXES, parse_declared
 from quire.operations.importing.devpi_export import MIRROR, Export, read_export
@@ -162,17 +162,9 @@ def _importer(
     meter: Meter,
 ) -> IndexImporter:
     from quire.operations.importing.devpi_stage import DevpiStage  # noqa: PLC0415 - an HTTP client
-    from quire.operations.importing.other_index import IndexImporter, Target  # noqa: PLC0415 - as above
+    from quire.operations.importing.other_index import IndexImporter  # noqa: PLC0415 - as above
 
-    settings, tries = opened.settings, arguments.dry_run
-    has_drop_ins = bool(settings.drop_in_roots) and name == opened.root
-    target = Target(
-        Index(opened.store, name, origin_of(arguments)),
-        opened.folder(keeps_facts=not tries) if has_drop_ins else None,
-        settings.max_upload_size,
-        tries=tries,
-    )
-    return IndexImporter(DevpiStage(*source), target, meter)
+    return IndexImporter(DevpiStage(*source), target_of(opened, name, arguments), meter)
 
 
 def _print_plan(changes: list[str], kept: list[str], left: list[Left], export: Export, *, tries: bool) -> None:

@@ -24,7 +24,8 @@ from quire.index.index import Index
 from quire.operations.importing.outcome import Outcome, Report
 
 if TYPE_CHECKING:
-    from quire.operations.importing.other_index import IndexImporter
+    from quire.domain.namespaces import Grants
+    from quire.operations.importing.other_index import IndexImporter, Target
 
 _MOST_JOBS = 64
 _SETTINGS = ("upstream_hosts", "upstream_netrc", "upstream_proxy", "upstream_ca", "max_upload_size")
@@ -99,29 +100,36 @@ async def _import(
     importers: list[IndexImporter],
 ) -> None:
     url, names = wanted
-    from quire.operations.importing.other_index import IndexImporter, Target  # noqa: PLC0415 - an HTTP client
+    from quire.operations.importing.other_index import IndexImporter  # noqa: PLC0415 - an HTTP client
     from quire.upstream.client import Upstream  # noqa: PLC0415 - as above
     from quire.upstream.reach import Reach  # noqa: PLC0415 - as above
 
     settings = opened.settings
     reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca)
     reach.check()
-    origin = origin_of(arguments)
-    index = Index(opened.store, opened.index.name, origin)
-    has_drop_ins = bool(settings.drop_in_roots) and index.name == opened.root
-    target = Target(
-        index,
-        opened.folder(keeps_facts=not arguments.dry_run) if has_drop_ins else None,
-        settings.max_upload_size,
-        tries=arguments.dry_run,
-        namespaces=AccessRecords(opened.store).read().state.document.indexes.get(index.name, DEFAULT).namespaces,
-    )
+    name = opened.index.name
+    namespaces = AccessRecords(opened.store).read().state.document.indexes.get(name, DEFAULT).namespaces
+    target = target_of(opened, name, arguments, namespaces)
     async with Upstream(
         url, private_hosts=settings.upstream_hosts, reach=reach, connections=arguments.jobs
     ) as upstream:
         importer = IndexImporter(upstream, target, meter)
         importers.append(importer)
         await importer.run(names)
+
+
+def target_of(opened: Opened, name: str, arguments: argparse.Namespace, namespaces: Grants = ()) -> Target:
+    """The index of this name as an import fills it. `arguments`: with dry_run. `namespaces`: see `Target`."""
+    from quire.operations.importing.other_index import Target  # noqa: PLC0415 - an HTTP client
+
+    has_drop_ins = bool(opened.settings.drop_in_roots) and name == opened.root
+    return Target(
+        Index(opened.store, name, origin_of(arguments)),
+        opened.folder(keeps_facts=not arguments.dry_run) if has_drop_ins else None,
+        opened.settings.max_upload_size,
+        tries=arguments.dry_run,
+        namespaces=namespaces,
+    )
 
 
 def _print_rest(report: Report, unsaid: dict[str, int], *, tries: bool) -> None:
