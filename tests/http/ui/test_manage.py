@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.http.ui.changes import Done
+from quire.http.ui.results import packed, unpacked
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from quire.store.opening import open_store
@@ -21,13 +23,14 @@ LOGIN = ("-a", "update", "-P", "users")
 
 
 def send(site: Site, path: str, fields: dict[str, str], **headers: str) -> httpx.Response:
-    """Open the page, and send a form of it with the token that it has."""
+    """Open the page, and send a form of it with the token that it has; the page that a change leads to."""
     page = site.get(path, accept=BROWSER, **headers)
     assert page.status_code == 200, page.text
     token = re.search(r'name="token" value="([^"]+)"', page.text)
     assert token is not None
     given = {key.replace("_", "-"): value for key, value in headers.items()}
-    return site.client.post(path, data={"token": token[1], **fields}, headers={"accept": BROWSER, **given})
+    sent = {"token": token[1], **fields}
+    return site.client.post(path, data=sent, headers={"accept": BROWSER, **given}, follow_redirects=True)
 
 
 def basic_of(user: str) -> str:
@@ -86,6 +89,91 @@ def test_an_owner_yanks_offers_and_deletes_a_release(tmp_path: Path) -> None:
         assert len(re.findall(r'data-label="When"><time datetime="20[0-9T:.-]+Z">', shown)) == shown.count(
             'data-label="When"'
         )
+
+
+def test_the_page_after_a_change_sends_nothing_when_it_is_loaded_again(tmp_path: Path) -> None:
+    """A change leads on to the page with its result, which shows that once. No address has a text of it, and neither
+    another page nor another reader is shown it, also not by a cookie that was made up."""
+    password_file(tmp_path, alice="secret")
+    with serve(tmp_path, *LOGIN) as site:
+        alice = basic_of("alice")
+        make_admin(tmp_path, "alice")
+        for name in ("acme-tools", "acme-core"):
+            publish_wheel(site, name, authorization=alice)
+        asked = f"{MANAGE}?platform=<b>&platform=gitlab"
+        shown = send(site, asked, {"do": "yank", "version": "1.0"}, authorization=alice)
+        (answer,) = shown.history
+        assert (answer.status_code, answer.content) == (303, b"")
+        assert answer.headers["location"] == "./?platform=%3Cb%3E&platform=gitlab"
+        assert answer.headers["cache-control"] == "no-store"
+        cookie = answer.headers["set-cookie"].lower()
+        assert all(word in cookie for word in ("httponly", "samesite=strict", "max-age=60"))
+        assert said(shown).startswith("Yanked ")
+        assert "#change-" in shown.text
+        assert 'role="status"' not in site.get(MANAGE, accept=BROWSER, authorization=alice).text
+        result = answer.cookies["quire_result"]
+        forged = result[:-1] + ("0" if result[-1] != "0" else "1")
+        form, other = site.client.cookies["quire_form"], "x" * 43
+        headers = [(b"accept", BROWSER.encode()), (b"authorization", alice.encode())]
+        for path, key, value, is_shown in (
+            (MANAGE, form, result, True),
+            (MANAGE, other, result, False),
+            (MANAGE, form, forged, False),
+            (MANAGE, form, f"{result}é", False),
+            (MANAGE, form, "W10=.", False),
+            (MANAGE, form, "", False),
+            ("/project/acme-core/manage/", form, result, False),
+            ("/-/admin/access/", form, result, False),
+        ):
+            cookies = f"quire_form={key}; quire_result={value}".encode()
+            page = site.client.get(path, headers=[*headers, (b"cookie", cookies)])
+            assert page.status_code == 200, page.text
+            assert ('role="status"' in page.text) is is_shown, (path, value)
+            assert ("quire_result" in page.headers.get("set-cookie", "")) is bool(value), "it is removed"
+        for path, fields in (
+            ("/-/admin/access/", {"do": "set-group", "group": "ops", "users": "alice"}),
+            ("/-/admin/policy/", {"do": "set", "deny": "evil-*"}),
+        ):
+            assert [each.status_code for each in send(site, path, fields, authorization=alice).history] == [303]
+        for path, fields in (
+            (MANAGE, {"do": "delete", "version": "1.0"}),
+            ("/-/admin/access/", {"do": "revoke-grant", "id": "0000000000"}),
+            ("/-/admin/policy/", {"do": "try", "deny": "evil-*", "releases": "acme-core"}),
+        ):
+            assert send(site, path, fields, authorization=alice).history == [], "nothing was changed"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown", "entry", "address"),
+    [
+        ("Done.", "Done.", "/project/acme/history/#change-1", "/project/acme/history/#change-1"),
+        ("ä" * 5000, "ä" * 1000 + "…", "/" * 800, "/" * 800),
+        ("\U0001f600" * 5000, "\U0001f600" * 500 + "…", "/" * 801, None),
+        ('"\n' * 1001, '"\n' * 1000 + "…", None, None),
+    ],
+)
+def test_a_long_result_is_shown_in_part(sentence: str, shown: str, entry: str | None, address: str | None) -> None:
+    """A browser keeps 4 KiB of a cookie, with its name and its seal."""
+    value = packed(Done(sentence, entry=entry))
+    assert len(value) < 3900
+    assert unpacked(value) == Done(shown, entry=address)
+
+
+def test_a_form_that_fails_gives_back_exactly_what_was_typed(tmp_path: Path) -> None:
+    """Also what shows nothing: sent again, it is the same. Text of others has the numbers of such characters."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme-tools")
+        typed = "a\u202e<b>\u3164"
+        failed = send(site, MANAGE, {"do": "delete", "version": "1.0", "confirmation": typed})
+        assert failed.status_code == 400
+        assert f'value="{html.escape(typed)}"' in failed.text
+        failed = send(site, MANAGE, {"do": "status", "status": "gone", "reason": typed})
+        assert failed.status_code == 400
+        assert failed.text.count(f'value="{html.escape(typed)}"') == 1
+        send(site, MANAGE, {"do": "status", "status": "archived", "reason": "<b>\u3164"})
+        page = site.get(MANAGE, accept=BROWSER).text
+        assert 'value="&lt;b&gt;[U+3164]"' in page
+        assert "\u3164" not in page
 
 
 def test_status_and_the_whole_project(tmp_path: Path) -> None:

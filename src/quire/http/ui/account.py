@@ -15,8 +15,10 @@ from quire.domain.errors import InvalidRequest, NotFound, QuireError
 from quire.http.app.problems import status_of
 from quire.http.app.worker import worker_of
 from quire.http.ui.asking import ask, sentence_of
+from quire.http.ui.changes import Done
 from quire.http.ui.forms import Form, first, page_with_forms, received_form
 from quire.http.ui.layout import site_of
+from quire.http.ui.results import led_on, result_of
 from quire.http.ui.token_lines import Tabs, lines_of
 
 _DAY: Final = 86_400
@@ -49,11 +51,15 @@ class _Made(NamedTuple):
 async def account(request: Request) -> Response:
     """GET /-/account/."""
     await _check_served(request)
-    return await _page(request)
+    done = await result_of(request)
+    return await _page(request, sentence=None if done is None else done.sentence)
 
 
 async def create(request: Request) -> Response:
-    """POST /-/account/tokens: a form sent twice makes one token, as the page has chosen its id."""
+    """POST /-/account/tokens: a form sent twice makes one token, as the page has chosen its id.
+
+    The page with the token is the answer itself: its text is kept nowhere, so no other page can show it.
+    """
     await _check_served(request)
     form = await received_form(request)
     given = _Given(
@@ -98,7 +104,7 @@ async def revoke(request: Request) -> Response:
         await ask(request, "POST", "/account/tokens/revoke", {"ids": [identity]})
     except QuireError as error:
         return await _refused(request, error, _Given())
-    return await _page(request, sentence=f"The token {identity} is revoked; no request with it counts any more.")
+    return await led_on(request, Done(f"The token {identity} is revoked; no request with it counts any more."), "../")
 
 
 async def _check_served(request: Request) -> None:

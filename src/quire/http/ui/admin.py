@@ -15,9 +15,10 @@ from quire.domain.errors import InvalidRequest, QuireError
 from quire.http.api.v1_access import changing_access
 from quire.http.app.worker import THE_DEFAULT, worker_of
 from quire.http.ui.asking import ask, sentence_of
-from quire.http.ui.changes import Action, Done, made, needed
+from quire.http.ui.changes import Action, Done, made, needed, typed
 from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import Site, page_response_of, site_of
+from quire.http.ui.results import led_on, result_of
 from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
 
 _NUMBER: Final = re.compile("[0-9]{1,6}")
@@ -111,13 +112,14 @@ async def storage(request: Request) -> Response:
 
 async def access(request: Request) -> Response:
     """GET /-/admin/access/: grants, groups and tokens; with `subject` the rights of one."""
-    return await _access_page(request, None)
+    return await _access_page(request, await result_of(request))
 
 
 async def change_access(request: Request) -> Response:
-    """POST /-/admin/access/: one change of rights, and the page with its result."""
+    """POST /-/admin/access/: one change of rights, which leads to the page with its result; or why there is none."""
     changing_access(request)  # a read-only server refuses it whatever it is
-    return await _access_page(request, *await made(request, _ACTIONS, "of rights"))
+    done, status = await made(request, _ACTIONS, "of rights")
+    return await _access_page(request, done, status) if done.is_error else await led_on(request, done)
 
 
 async def _access_page(request: Request, done: Done | None, status: int = 200) -> Response:
@@ -148,6 +150,8 @@ async def _access_page(request: Request, done: Done | None, status: int = 200) -
         explained=explained,
         problem=problem,
         done=done,
+        typed=typed(done),
+        given_rights=[] if done is None else done.given.get("rights", []),
         rights=RIGHTS,
     )
 

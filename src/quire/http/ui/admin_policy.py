@@ -18,6 +18,7 @@ from quire.http.ui.admin import chosen
 from quire.http.ui.asking import ask, sentence_of
 from quire.http.ui.changes import Done, made, needed
 from quire.http.ui.forms import Form, first, page_with_forms
+from quire.http.ui.results import led_on, result_of
 
 _POLICY: Final = "/indexes/{index}/policy"
 _WORDS: Final = (
@@ -40,11 +41,11 @@ _MOST_DAYS: Final = 3650
 
 async def policy(request: Request) -> Response:
     """GET /-/admin/policy/: the policy of an index, and with `project` its decisions about one."""
-    return await _page(request, {}, None, None)
+    return await _page(request, {}, await result_of(request), None)
 
 
 async def change_policy(request: Request) -> Response:
-    """POST /-/admin/policy/: the effect of a change that is tried, or the policy after it was made."""
+    """POST /-/admin/policy/: the effect of a change that is tried; one that was made leads to the page with it."""
     changing_access(request)  # a read-only server refuses it whatever it is
     index, _ = await chosen(request)
     kept: dict[str, str] = {}
@@ -60,7 +61,6 @@ async def change_policy(request: Request) -> Response:
     async def set_policy(request: Request, form: Form) -> str:
         kept.update(_kept(form))
         found = await ask(request, "POST", _POLICY, changes_in(form), index=index)
-        kept.clear()
         return (
             f"The policy of {index} is changed: it counts for the next request on every server."
             if found["changed"]
@@ -68,6 +68,8 @@ async def change_policy(request: Request) -> Response:
         )
 
     done, status = await made(request, {"try": try_change, "set": set_policy}, "of a policy")
+    if not done.is_error and not trial:
+        return await led_on(request, done)
     return await _page(request, kept, done, trial or None, status)
 
 

@@ -12,6 +12,7 @@ from quire.domain.errors import InvalidRequest, QuireError
 from quire.http.app.problems import status_of
 from quire.http.ui.asking import sentence_of
 from quire.http.ui.entries import Find, entry_of_index
+from quire.http.ui.filters import exact
 from quire.http.ui.forms import Form, first, received_form
 from quire.index.audit.entries import as_logged
 
@@ -41,8 +42,8 @@ class Done(NamedTuple):
 
 
 class Typed(Protocol):
-    """The value of a field of a form that failed, to be shown in it again; `default` for every other form. `same`: the
-    values of its hidden fields, by which forms of the same action differ."""
+    """The value of a field of a form that failed, to be shown in it again exactly as it was typed; `default` for every
+    other form. `same`: the values of its hidden fields, by which forms of the same action differ."""
 
     def __call__(self, action: str, field: str, default: str = "", **same: str) -> str: ...
 
@@ -54,7 +55,7 @@ def typed(done: Done | None) -> Typed:
         if done is None or not done.is_error or done.action != action:
             return default
         given = {name: values[0] for name, values in done.given.items()}
-        return given.get(field, "") if same.items() <= given.items() else default
+        return exact(given.get(field, "")) if same.items() <= given.items() else default
 
     return value
 

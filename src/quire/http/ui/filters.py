@@ -31,19 +31,16 @@ def _shortened(text: str | None, second: str) -> str:
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
 
 
-class _Exact:
-    """Text that is shown nowhere, and so has its invisible characters."""
+class Exact(str):
+    """Text that a page has with its invisible characters."""
 
-    def __init__(self, text: object) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return str(self._text)
+    __slots__ = ()
 
 
-def exact(text: object) -> object:
-    """A value of a hidden field, which the server compares with what it has: escaped, and else as it is."""
-    return _Exact(text)
+def exact(text: object) -> Exact:
+    """The value of a field that is sent back as it is: a hidden one, which the server compares with what it has, and
+    one that its sender filled in and gets back. It is escaped all the same."""
+    return Exact(text)
 
 
 def in_words(value: object) -> str:

@@ -29,6 +29,8 @@ from quire.http.ui.layout import render, site_of
 FIELD: Final = "token"
 """The hidden field of every form."""
 _COOKIE: Final = "quire_form"
+RESULT: Final = "quire_result"
+"""The cookie with the result of a form, for one page (`quire.http.ui.results`)."""
 _TOKEN: Final = re.compile("[A-Za-z0-9_-]{43}")
 _MAX_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 200
@@ -44,21 +46,16 @@ async def page_with_forms(request: Request, template: str, /, status: int = 200,
     token = await _session_token(request, worker)
     cookie = None
     if token is None:
-        known = request.cookies.get(_cookie_name(request, worker), "")
+        known = cookie_of(request, _COOKIE)
         token = known if _TOKEN.fullmatch(known) else secrets.token_urlsafe(32)
         cookie = token
     page = render(template, await site_of(request), token=token, **values)
     response = Response(page.body, status, media_type=page.content_type)  # whatever the request's conditions are
     response.headers.update({**policies.WEB, "Cache-Control": "no-store", "Vary": "Accept, Cookie, Authorization"})
     if cookie is not None:
-        response.set_cookie(
-            _cookie_name(request, worker),
-            cookie,
-            path="/",
-            secure=_is_secure(request, worker),
-            httponly=True,
-            samesite="strict",
-        )
+        put_cookie(request, response, _COOKIE, cookie)
+    if cookie_of(request, RESULT):
+        put_cookie(request, response, RESULT, "", 0)
     return response
 
 
@@ -67,17 +64,21 @@ async def received_form(request: Request) -> Form:
 
     Raises HttpError 403, 408, 415, InvalidRequest, TooLarge, StoreError.
     """
-    worker = worker_of(request)
     form = await parsed_form(request)
     sent = form.pop(FIELD, [""])[0]
-    expected = await _session_token(request, worker)
-    if expected is None:
-        expected = request.cookies.get(_cookie_name(request, worker), "")
-        if not _TOKEN.fullmatch(expected):
-            raise HttpError(403, _NOT_OURS)
-    if not hmac.compare_digest(sent.encode(), expected.encode()):
+    expected = await token_of(request)
+    if expected is None or not hmac.compare_digest(sent.encode(), expected.encode()):
         raise HttpError(403, _NOT_OURS)
     return form
+
+
+async def token_of(request: Request) -> str | None:
+    """The token of the reader's forms; None for a reader that no page with forms was sent to. Raises StoreError."""
+    token = await _session_token(request, worker_of(request))
+    if token is not None:
+        return token
+    known = cookie_of(request, _COOKIE)
+    return known if _TOKEN.fullmatch(known) else None
 
 
 async def parsed_form(request: Request) -> Form:
@@ -112,9 +113,27 @@ async def _session_token(request: Request, worker: Worker) -> str | None:
     return None if session is None or document is None else sessions.form_token(document, session)
 
 
-def _cookie_name(request: Request, worker: Worker) -> str:
-    return f"__Host-{_COOKIE}" if _is_secure(request, worker) else _COOKIE
+def cookie_of(request: Request, name: str) -> str:
+    """The value of a cookie of these pages; "" for none."""
+    return request.cookies.get(_sent_as(request, name), "")
 
 
-def _is_secure(request: Request, worker: Worker) -> bool:
-    return worker.proxies.outside(request).scheme == "https"
+def put_cookie(request: Request, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+    """Give the browser a cookie, for these pages alone. `seconds`: that it is kept; None until the browser ends."""
+    response.set_cookie(
+        _sent_as(request, name),
+        value,
+        seconds,
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _sent_as(request: Request, name: str) -> str:
+    return f"__Host-{name}" if _is_secure(request) else name
+
+
+def _is_secure(request: Request) -> bool:
+    return worker_of(request).proxies.outside(request).scheme == "https"

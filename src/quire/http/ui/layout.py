@@ -29,7 +29,7 @@ from quire.http.app.routes import mount_of
 from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
 from quire.http.simple.pages import PageHeaders, page_response
 from quire.http.ui import static_files
-from quire.http.ui.filters import exact, in_words, to_the_minute, to_the_second
+from quire.http.ui.filters import Exact, exact, in_words, to_the_minute, to_the_second
 from quire.render.simple import Page, make_page
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ async def page_response_of(request: Request, template: str, /, status: int = 200
 
 def _seen(value: object) -> object:
     """A value as a page has it: no text of any user is invisible, or turns the direction of the page."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, Exact):
         return value
     return type(value)(visible(value))  # escaped text stays so: numbers of characters need no escaping
 

@@ -19,6 +19,7 @@ from quire.http.ui.changes import Action, Done, made, needed, typed
 from quire.http.ui.entries import entry_of_index, entry_of_project
 from quire.http.ui.forms import Form, first, page_with_forms
 from quire.http.ui.layout import page_response_of
+from quire.http.ui.results import led_on, result_of
 from quire.publishing.platforms import PLATFORMS
 
 _PROJECT: Final = "/indexes/{index}/projects/{name}"
@@ -32,13 +33,15 @@ _MOST_PAGES: Final = 40
 async def manage(request: Request) -> Response:
     """GET /project/<name>/manage/."""
     await managed(request, Right.INSPECT)
-    return await _page(request, None)
+    return await _page(request, await result_of(request))
 
 
 async def change(request: Request) -> Response:
-    """POST /project/<name>/manage/: one change, and the page with its result."""
+    """POST /project/<name>/manage/: one change, which leads to the page with its result; or why there is none."""
     await managed(request)
-    return await _page(request, *await made(request, _ACTIONS, "of a project", _entry))
+    done, status = await made(request, _ACTIONS, "of a project", _entry)
+    is_shown_here = done.is_error or done.action == publishing.PLAN  # nothing was changed
+    return await _page(request, done, status) if is_shown_here else await led_on(request, done)
 
 
 async def _entry(request: Request, since: str, index: str | None) -> str | None:
