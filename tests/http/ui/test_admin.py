@@ -88,6 +88,7 @@ def test_each_page_shows_the_state_of_the_store(site: Site) -> None:
         ("/-/admin/policy/?project=%3Cb%3E", 200, "&lt;b&gt;"),
         ("/-/admin/access/?subject=user:bob", 200, "upload"),
         ("/-/admin/access/?subject=crowd:of+people", 200, 'class="banner bad"'),
+        ("/-/admin/upstreams/", 200, "it has one worker."),
         ("/-/admin/storage/?cursor=zzz", 200, "Nothing was published yet."),
     ],
 )

@@ -93,6 +93,13 @@ def test_each_message_is_written_in_its_place(name: str) -> None:
     assert [each.lineno for each in calls if not isinstance(each.args[0], nodes.Const)] == []
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_each_plural_is_chosen_by_a_count(name: str) -> None:
+    """By the first variable of a message, whatever it is, unless `pluralize` names another."""
+    chosen = re.findall(r"{%-? *trans *(\w*)(?:(?!endtrans).)*?{%-? *pluralize *(\w*)", source(name), flags=re.DOTALL)
+    assert {named or first for first, named in chosen} <= {"count"}
+
+
 @pytest.fixture
 def catalog() -> Iterator[list[str]]:
     """One with all messages in brackets; the messages that were looked up."""
