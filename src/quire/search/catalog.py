@@ -67,6 +67,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._idle: list[tuple[int, sqlite3.Connection]] = []
         """With the number of the file that each is of."""
+        self._most_idle = _IDLE
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class Catalog:
             connection.close()
             raise
         with self._lock:
-            if len(self._idle) < _IDLE:
+            if len(self._idle) < self._most_idle:
                 self._idle.append((number, connection))
                 return
         connection.close()
@@ -179,8 +180,9 @@ class Catalog:
         )
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and keep none from now on."""
         with self._lock:
+            self._most_idle = 0
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()

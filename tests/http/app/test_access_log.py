@@ -39,6 +39,8 @@ from tests.asking import OPEN, password_file, publish_wheel, serve
 from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire, running, until
 
 NOW = 1_795_000_000.25
+NANOSECONDS = 1_795_000_000_250_000_000
+"""The same moment: a float has no such digits."""
 LOGGER = "quire.http.app.request_log"
 PYPISERVER = "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"
 
@@ -91,7 +93,7 @@ def set_up(settings: Settings) -> Iterator[Kept]:
 
 def fixed_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(time, "time", lambda: NOW)
-    patch.setattr(time, "time_ns", lambda: int(NOW * 1e9))
+    patch.setattr(time, "time_ns", lambda: NANOSECONDS)
 
 
 TEXTS = st.one_of(

@@ -60,6 +60,7 @@ def make_searching(
     searching = Searching(composed.at, default.name, rules, keeper, run)
     if not is_shared:
         weakref.finalize(searching, _remove, folder)
+    weakref.finalize(searching, keeper.close)  # for a worker that is dropped before it was closed; runs first
     return searching
 
 
