@@ -29,6 +29,10 @@ BUCKET_SAMPLE ?=
 # tests/sample.py).
 NFS_SAMPLE ?=
 BROWSER_SAMPLE ?=
+# For `make test-nfs`: the release of Debian whose kernel and NFS server run in the rig (without it this machine's);
+# e.g. make test-nfs NFS_RELEASE=trixie for Linux 6.12
+NFS_RELEASE ?=
+export TESTS_NFS_RELEASE = $(NFS_RELEASE)
 BUCKET_RIG = $(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(if $(BUCKET_SAMPLE),--sample)
 
 # For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
@@ -36,6 +40,9 @@ SECONDS ?= 1800
 SEED ?= 1
 TORTURE_ARGS ?=
 RIGHTS_ARGS = --rights-alone --seconds 600 --seed $(SEED) --workers 2 --askers 6 --pause 0.05 --kill-every 5 $(TORTURE_ARGS)
+
+# For `make proofs`: one of the runs, or several; python -m tests.proof list prints their names
+PROOFS ?=
 
 # For `make fuzz`: seconds for each target; e.g. make fuzz FUZZ_SECONDS=20 PYTEST_ARGS="-k archives"
 FUZZ_SECONDS ?= 120
@@ -49,7 +56,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy test-pythons test-rehearsal torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev site clean
+.PHONY: dist style help serve test test-fast test-proofs test-faults test-nfs test-bucket test-browser test-names test-deploy test-pythons test-rehearsal torture torture-bucket torture-rights torture-mirror torture-promotions proofs fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev site clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -73,7 +80,7 @@ test-proofs: $(DEV) ## real installers, judges and clients that must find a diff
 test-faults: $(DEV) ## kills and fails a change at every system call, cuts the power, kills servers (minutes; root for some)
 	$(BIN)/python -m pytest tests/faults -m faults -n $(JOBS) $(PYTEST_ARGS)
 
-test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once; NFS_SAMPLE=)
+test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once; NFS_SAMPLE=, NFS_RELEASE=)
 	$(BIN)/python -m tests.nfs.rig
 	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(if $(NFS_SAMPLE),--sample $(NFS_SAMPLE)) $(PYTEST_ARGS)
 
@@ -121,6 +128,10 @@ torture-mirror: $(DEV) ## mirrored pages and files, of an upstream that changes,
 
 torture-promotions: $(DEV) ## several projects promoted at once and read meanwhile, workers and promoters killed (SECONDS=, SEED=, TORTURE_ARGS="--without journal")
 	$(BIN)/python -m tests.linearizability.promotions --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
+
+proofs: $(DEV) ## every run of docs/consistency.md that this commit has not made, then its tables (four hours; Debian, root; PROOFS="--only mirror")
+	$(BIN)/python -m tests.proof run $(PROOFS)
+	$(BIN)/python -m tests.proof write
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -m "proofs or not proofs" -n $(JOBS) $(PYTEST_ARGS)

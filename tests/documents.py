@@ -32,3 +32,12 @@ def commands(page: Path) -> Iterator[list[str]]:
             if words and words[0] == "quire":
                 end = words.index(">") if ">" in words else len(words)  # the output goes to a file
                 yield words[1:end]
+
+
+def with_part(text: str, mark: str, part: str) -> str:
+    """A page with another text between `<!-- mark -->` and the next `<!-- end -->`. Raises ValueError without these."""
+    before, mark_line, rest = text.partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (mark_line and end):
+        raise ValueError(f"The page has no <!-- {mark} --> that an <!-- end --> follows.")
+    return f"{before}{mark_line}{part}{end}{after}"

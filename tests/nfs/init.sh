@@ -26,8 +26,11 @@ mount -t tmpfs run /run
 mount --make-shared /run # so that what is mounted below it later is seen in /host as well
 mkdir -p /dev/shm /run/exp /run/a /run/b /run/exchange /run/tmp /run/lock /run/rpc_pipefs
 mount -t tmpfs shm /dev/shm
-mount -t hostfs -o "$quire_exchange" exchange /run/exchange
-mount -t hostfs -o ro,/ host /host
+mount_of_host() { # its folder, options, where: newer kernels name the folder's option, older ones take it for all there is
+    mount -t hostfs -o "$2,hostfs=$1" host "$3" 2>/dev/null || mount -t hostfs -o "$2,$1" host "$3"
+}
+mount_of_host "$quire_exchange" rw /run/exchange
+mount_of_host "$quire_host" ro /host
 for directory in run proc dev; do mount --rbind /$directory /host/$directory; done
 ip link set lo up
 modprobe -a veth nfsd nfsv4

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tests.rootfs import RigError
 from tests.serving import is_in_mask
@@ -27,6 +28,14 @@ BOOT_TIMEOUT = 120.0
 """Seconds; a boot takes 5 to 10 of them on an idle machine."""
 _STANDSTILL = 4.0
 """Seconds."""
+REAL: Final = "real"
+"""The folder of a root file system in which its kernel sees the root of the real machine."""
+# The kernel is a program of its own release: it runs in its root file system, by the C library there, which may be
+# newer than this machine's.
+_ENTER: Final = f"""
+mount --rbind / "$0/{REAL}"; mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"
+exec chroot "$0" /usr/bin/linux.uml "$@"
+"""
 
 
 class Kernel:
@@ -137,19 +146,21 @@ def _command(
     rootfs: Path, folder: Path, memory: str, descriptors: Sequence[int], settings: dict[str, str]
 ) -> list[str]:
     serial, *wires = descriptors
+    seen = f"/{REAL}{folder}"
     settings = settings | {
-        "exchange": str(folder),
+        "exchange": seen,
+        "host": f"/{REAL}",
         "python": sys.executable,
         "path": f"{PROJECT}:{PROJECT / 'src'}",
     }
     return [
-        f"{rootfs}/usr/bin/linux.uml",
+        *("unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER, str(rootfs)),
         "rootfstype=hostfs",
-        f"rootflags={rootfs}",
+        "rootflags=/",
         "rw",
         f"mem={memory}",
-        *([f"ubda={folder}/disk"] if (folder / "disk").exists() else []),
-        f"uml_dir={folder}",
+        *([f"ubda={seen}/disk"] if (folder / "disk").exists() else []),
+        f"uml_dir={seen}",
         "init=/init.sh",
         "con0=null,fd:1",
         "con=null",

@@ -1,4 +1,4 @@
-"""The results of the runs: a JSON file for each below .cache/nfs/results, and a table for people."""
+"""The results of the runs: a JSON file for each below .cache/nfs, and a table for people."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.nfs.kernel import PROJECT
+from tests.nfs.rig import CACHE, RELEASE
 
-RESULTS = PROJECT / ".cache" / "nfs" / "results"
 Document = dict[str, Any]
 """run, program, arguments, file_system, options (besides EFS's), delay, kernel, recorded (UTC), report."""
+
+
+def results_of(release: str) -> Path:
+    """Where the results are of the machines of a release of Debian; empty for those of this machine's."""
+    return CACHE / (f"results-{release}" if release else "results")
+
+
+RESULTS = results_of(RELEASE)
 
 
 def save(document: Document, folder: Path = RESULTS) -> Path:

@@ -19,9 +19,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from tests.nfs.kernel import PROJECT, Kernel, wire
+from tests.nfs.kernel import PROJECT, REAL, Kernel, wire
 from tests.rootfs import RigError, root_file_system
 
 FileSystem = Literal["ext4", "ext4-seconds", "xfs", "tmpfs"]
@@ -30,6 +30,8 @@ CoarseFileSystem = Literal["xfs-coarse"]
 """One without a counter of changes: its change attribute is as coarse as the clock. For tests that name it."""
 
 CACHE = PROJECT / ".cache" / "nfs"
+RELEASE: Final = os.environ.get("TESTS_NFS_RELEASE", "")
+"""Of Debian, whose kernel and NFS server run; without it those of this machine's release."""
 _PACKAGES = (
     "busybox",
     "e2fsprogs",
@@ -53,8 +55,10 @@ class ProgramError(Exception):
 def prepare() -> Path:
     """The root file system, made now if it is not there, with today's init.sh. Raises RigError."""
     _check_host()
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-    rootfs = root_file_system(CACHE / "rootfs", release, _PACKAGES, complete=_complete)
+    release = RELEASE or platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
+    folder = CACHE / (f"rootfs-{RELEASE}" if RELEASE else "rootfs")
+    rootfs = root_file_system(folder, release, _PACKAGES, complete=_complete)
+    (rootfs / REAL).mkdir(exist_ok=True)
     # in place of the one there, not into it: a machine that runs may still be reading that
     with tempfile.NamedTemporaryFile(dir=rootfs, delete=False) as new:
         new.write(Path(__file__).with_name("init.sh").read_bytes())
