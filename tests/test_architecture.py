@@ -101,6 +101,7 @@ def test_tests_mirror_the_source() -> None:
         "nfs",
         "oracle",
         "promise",
+        "proof",
         "release",
     }
     folders = {

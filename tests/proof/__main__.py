@@ -65,7 +65,7 @@ def _made(run: Run) -> int:
 
 
 def _commit() -> str:
-    """That of the sources; with a `+` when files were changed since. What is written on pages does not count."""
+    """That of the sources; with a `+` when files were changed since. Pages of the documentation do not count."""
     asked = ("status", "--porcelain", "--untracked-files=no", "--", "src", "tests", ":!tests/proof")
     commit, changed = (
         subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()

@@ -106,7 +106,7 @@ def _number(note: str, of: str) -> int:
 
 
 def notes_of(junit: Path, name: str) -> list[str]:
-    """What the tests recorded by `record_property(name, ...)`, from pytest's report in JUnit's format."""
+    """The texts that the tests recorded by `record_property(name, ...)`, from pytest's report in JUnit's format."""
     found = ElementTree.parse(junit).iter("property")
     return [each.get("value", "") for each in found if each.get("name") == name]
 
