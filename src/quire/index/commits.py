@@ -94,7 +94,10 @@ class Change:
         return tuple(
             name
             for name, file in after.items()
-            if name in before and before[name].sha256 == file.sha256 and before[name].blob != file.blob
+            if (old := before.get(name)) is not None
+            and old is not file
+            and old.sha256 == file.sha256
+            and old.blob != file.blob
         )
 
 
@@ -486,9 +489,13 @@ def blob_keys(file: File) -> tuple[str, ...]:
 
 def _dropped(before: Project | None, after: Project | None) -> tuple[File, ...]:
     """The entries of one that the other no longer has."""
-    kept = {file.blob for file in after.files.values()} if after is not None else set()
-    files = before.files.values() if before is not None else ()
-    return tuple(file for file in files if file.blob is not None and file.blob not in kept)
+    if before is None:
+        return ()
+    files = after.files if after is not None else {}
+    # An upload leaves all entries as they are, so the set is nearly never made.
+    gone = [file for name, file in before.files.items() if file.blob is not None and files.get(name) is not file]
+    kept = {file.blob for file in files.values()} if gone else set()
+    return tuple(file for file in gone if file.blob not in kept)
 
 
 def _name(key: str) -> str:
