@@ -5,6 +5,7 @@ for events that are not delivered. It imports the deliverer when there is someth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from functools import cached_property, partial
@@ -115,17 +116,12 @@ class WebhookDelivery:
         return was_turn
 
     def _tell(self, loop: asyncio.AbstractEventLoop, index: str, project: str, action: str) -> None:
-        """A change was made, by another thread."""
-
-        def tell() -> None:
-            document = self._validated() or self._searched_for  # the request of the change has validated it
-            if document is not None and document.webhooks:
-                self.deliverer.changed(document, index, project, action)
-
-        try:  # noqa: SIM105 - a context manager takes three calls more, of each change
-            loop.call_soon_threadsafe(tell)
-        except RuntimeError:  # the loop has ended
-            pass
+        """A change was made, by another thread. It wakes the event loop where there are webhooks, else it need not."""
+        document = self._validated() or self._searched_for  # the request of the change has validated it
+        if document is None or not document.webhooks:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lambda: self.deliverer.changed(document, index, project, action))
 
     async def stop(self) -> None:
         """Wait some seconds for deliveries that are under way, and begin no more."""
