@@ -6,7 +6,11 @@ Nothing is started before it is needed, so a server may make a worker and fork a
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from quire.process.handover import Handover
 
 READERS: Final = 16
 SENDERS: Final = 16
@@ -27,7 +31,7 @@ CATALOGERS: Final = 1
 
 
 class Threads:
-    """Eight pools, each made when it is first asked for. Belongs to one event loop."""
+    """Pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -44,8 +48,15 @@ class Threads:
         """For reading or rendering much at once."""
         return self._pool("large", LARGE_PAGES)
 
+    @cached_property
+    def changing(self) -> Handover:
+        """For the changes of requests."""
+        from quire.process.handover import Handover  # noqa: PLC0415 - most servers change nothing at first
+
+        return Handover(WRITERS, "change")
+
     def writers(self) -> ThreadPoolExecutor:
-        """For changes."""
+        """For other work that writes."""
         return self._pool("write", WRITERS)
 
     def large_uploads(self) -> ThreadPoolExecutor:
@@ -66,6 +77,8 @@ class Threads:
 
     def close(self) -> None:
         """Start nothing more, and drop the work that waits. For the end of the process."""
+        if "changing" in self.__dict__:
+            self.changing.close()
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
