@@ -14,6 +14,7 @@ from quire.http.app.proxies import peer_address
 from quire.http.fast.raw_requests import RawDownload, ResponseBytes
 from quire.http.simple.files import ZEROCOPY
 from quire.servers.fast_path_connection import FastPathConnection
+from quire.servers.joined_head import JoinedHead
 from quire.servers.limits import HEAD_SECONDS, MAX_HEAD_BYTES, TOO_MANY, most_connections
 from quire.servers.uvicorn_files import FileSender, can_send_files
 
@@ -165,9 +166,12 @@ class Protocol(H11Protocol):
         """The application, which may send files; one that breaks off has to be followed by the connection's end."""
         cycle, files = self.cycle, self._files
         assert files is not None
+        joined = JoinedHead(self.transport, self.loop)
+        cycle.transport = cast("asyncio.Transport", joined)  # as far as uvicorn uses it for a response
 
         async def send_files_too(message: Message) -> None:
             if message["type"] == ZEROCOPY and cycle.response_started and not cycle.response_complete:
+                joined.flush()
                 await files.send(cycle, message)
             else:
                 await send(message)
