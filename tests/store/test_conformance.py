@@ -349,7 +349,7 @@ class PublishesInParts(MemoryBlobs):
 
 
 class KeepsRemoved(MemoryBlobs):
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, *, durable: bool = False) -> None:
         pass
 
 
@@ -374,7 +374,7 @@ class SweepsNothing(MemoryBlobs):
 
 
 class ChecksNoBlobKeys(MemoryBlobs):
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, *, durable: bool = False) -> None:
         self._state.blobs.pop(key, None)
 
 

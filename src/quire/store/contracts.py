@@ -274,8 +274,8 @@ class Blobs(Protocol):
         """Raises BlobMissing when there is none under this key (any more)."""
         ...
 
-    def remove(self, key: str) -> None:
-        """Remove; a missing one is no error."""
+    def remove(self, key: str, *, durable: bool = False) -> None:
+        """Remove; a missing one is no error. `durable`: it does not come back after a power cut."""
         ...
 
     def renew(self, key: str) -> None:

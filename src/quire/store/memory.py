@@ -302,7 +302,7 @@ class MemoryBlobs:
             raise BlobMissing(f"There is no blob {key} in the store (any more).")
         return _OpenBytes(blob.content)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, *, durable: bool = False) -> None:
         check_blob_key(key)
         _check_writable(self._writable)
         with self._faults.around("remove", key), self._state.lock:

@@ -157,7 +157,7 @@ def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
                 require(begin + opened.read_at(10, len(content)) == content, "a removed blob has other bytes.")
         require(not list(other.blobs.list(sandbox.folder)), "a removed blob is listed.")
         worker.blobs.remove(key)
-        other.blobs.remove(key)
+        other.blobs.remove(key, durable=True)
     worker.blobs.remove(sandbox.blob("never/there"))
 
 

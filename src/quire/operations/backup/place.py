@@ -61,8 +61,8 @@ class Backups:
         return hashlib.sha256(data).hexdigest()
 
     def withdraw(self, moment: str) -> None:
-        """Remove a backup; its objects stay. Raises StoreError."""
-        self._blobs.remove(_manifest_key(moment))
+        """Remove a backup; its objects stay, and may be removed once this is durable. Raises StoreError."""
+        self._blobs.remove(_manifest_key(moment), durable=True)
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
@@ -135,8 +135,11 @@ class Backups:
                 continue
         for digest in self.objects().keys() - named:
             self._blobs.remove_old(_object_key(digest), unnamed_seconds)
-        self._store.sweep(unnamed_seconds)
         return removed
+
+    def sweep(self, older_than: float) -> None:
+        """Remove what interrupted backups have staged, so many seconds ago. Raises StoreError."""
+        self._store.sweep(older_than, thorough=True)
 
 
 def each_of(items: Iterable[T], work: Callable[[T], R]) -> list[R]:
@@ -157,7 +160,7 @@ def publish_pieces(blobs: Blobs, key: str, pieces: Iterable[bytes], digest: str 
     try:
         for piece in pieces:
             staging.write(piece)
-        staged = staging.finish(durable=False)
+        staged = staging.finish()  # durable before it has its key: else a power cut leaves a part under it
         if digest not in {None, staged.digests.sha256}:
             return False
         blobs.publish(staged)

@@ -13,7 +13,7 @@ import structlog
 from quire import __version__
 from quire.domain.errors import BlobMissing, DamagedRecord, StoreError
 from quire.operations.backup.manifest import Bytes, Manifest, Missing, StoredFile, new_moment
-from quire.operations.backup.place import Backups, each_of
+from quire.operations.backup.place import UNNAMED_SECONDS, Backups, each_of
 from quire.operations.backup.snapshot import Captured, Reader, Wanted, bytes_of
 from quire.process.progress import Progress
 from quire.store.contracts import Store
@@ -78,12 +78,15 @@ def take(
     read_back: ReadBack = ReadBack.NEW,
     progress: Progress | None = None,
     now: datetime | None = None,
+    unnamed_seconds: float = UNNAMED_SECONDS,
 ) -> Taken:
-    """Back the store up. `now`: the time of the start, for the name of the backup.
+    """Back the store up. `now`: the time of the start, for the name of the backup. `unnamed_seconds`: so old is what
+    interrupted ones have staged before it is removed.
 
     Raises StoreError when one of both cannot be used. Damaged and missing bytes are no error: the manifest lists them.
     An interrupted one is repeated, and copies only the bytes that are not there yet.
     """
+    backups.sweep(unnamed_seconds)
     run = _Run(store, backups, progress or Progress(), now or datetime.now(UTC))
     taken = run.take(read_back)
     found = taken.manifest

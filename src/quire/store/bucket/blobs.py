@@ -94,7 +94,7 @@ class BucketBlobs:
         if self._redirect_seconds is not None:
             self._bucket.sign(_CLOCK, self._redirect_seconds)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, *, durable: bool = False) -> None:
         """See `contracts.Blobs`."""
         path = _path(key)
         self._check_writable()

@@ -227,7 +227,7 @@ class PosixBlobs:
                 raise BlobMissing("This is not a file of the store.")
             return OpenFile(io.FileIO(fd, "rb"), status.st_size, path)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, *, durable: bool = False) -> None:
         check_blob_key(key)
         self._check_writable("remove a file")
         path = f"{self._top}/{key}"
@@ -235,6 +235,9 @@ class PosixBlobs:
         with store_errors("remove a file"):
             with if_there():
                 os.unlink(path)
+            with if_there():
+                if durable:
+                    sync_directory(directory)
             if directory.rpartition("/")[0] not in {self._top, self._home}:
                 with contextlib.suppress(OSError):  # not empty, or gone: either is fine
                     os.rmdir(directory)
