@@ -108,6 +108,11 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("settings", "max(quire_declared_differences$OF)"),),
     ),
     (
+        "Age of the last backup (since 1970: never)",
+        "s",
+        (("age", "time() - max(quire_backup_last_timestamp_seconds$OF)"),),
+    ),
+    (
         "Conflicts and doubts",
         "short",
         (

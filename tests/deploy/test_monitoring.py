@@ -162,6 +162,94 @@ def test_promtool_accepts_the_files() -> None:
     assert "SUCCESS" in checked("promtool", "check", "config", MONITORING / "prometheus.yml")
 
 
+DAY = 24 * 60
+CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
+    # alert, series by name and labels, minute, labels of the alert that fires then (None: no alert)
+    ("QuireBackupOld", {"quire_backup_last_timestamp_seconds": f"60x{2 * DAY}"}, 35 * 60, None),
+    ("QuireBackupOld", {"quire_backup_last_timestamp_seconds": f"60x{2 * DAY}"}, 37 * 60, {}),
+    ("QuireBackupOld", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, 3 * DAY, None),
+    ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, DAY, None),
+    ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, 3 * DAY - 10, {}),
+    ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{DAY} 90000x{2 * DAY}"}, 3 * DAY - 10, None),
+    ("QuireUpstreamDown", {'quire_upstream_failing_since_timestamp_seconds{upstream="pypi"}': "0x60"}, 60, None),
+    (
+        "QuireUpstreamDown",
+        {'quire_upstream_failing_since_timestamp_seconds{upstream="pypi"}': "0x10 600x50"},
+        50,
+        {"upstream": "pypi"},
+    ),
+    (
+        "QuireMirrorStale",
+        {
+            'quire_mirror_pages_total{upstream="pypi",result="stale"}': "0+1x60",
+            'quire_mirror_pages_total{upstream="pypi",result="kept"}': "0+20x60",
+        },
+        60,
+        None,
+    ),
+    (
+        "QuireMirrorStale",
+        {
+            'quire_mirror_pages_total{upstream="pypi",result="stale"}': "0+5x60",
+            'quire_mirror_pages_total{upstream="pypi",result="kept"}': "0+20x60",
+        },
+        60,
+        {"upstream": "pypi"},
+    ),
+    ("QuireMirrorFails", {'quire_mirror_pages_total{upstream="pypi",result="failed"}': "0+1x60"}, 60, None),
+    (
+        "QuireMirrorFails",
+        {'quire_mirror_pages_total{upstream="pypi",result="failed"}': "0+5x60"},
+        60,
+        {"upstream": "pypi"},
+    ),
+    ("QuireAccessRefused", {'quire_access_refused_total{reason="login_needed"}': "0+100x60"}, 60, None),
+    ("QuireAccessRefused", {'quire_access_refused_total{reason="forbidden"}': "0+20x60"}, 60, {"reason": "forbidden"}),
+    *(
+        (
+            "QuireBucketSlow",
+            {
+                'quire_bucket_requests_total{instance="a",kind="get",outcome="answered"}': "0+60x60",
+                'quire_bucket_request_seconds_total{instance="a",kind="get"}': f"0+{seconds}x60",
+            },
+            60,
+            labels,
+        )
+        for seconds, labels in ((6, None), (120, {"instance": "a", "kind": "get"}))
+    ),
+]
+
+
+@pytest.mark.deploy
+def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    """Prometheus' own test of rules: each alert at a case where it fires, and at one where it does not."""
+    shutil.copy(MONITORING / "alerts.yml", tmp_path)
+    tests = []
+    for alert, series, minute, labels in CASES:
+        given = [{"series": _of_job(name), "values": _shape(values)} for name, values in series.items()]
+        severity = re.search(rf"alert: {alert}\n.*?severity: (\w+)", rules(), re.S)
+        assert severity is not None
+        fires = [] if labels is None else [{"exp_labels": {"severity": severity[1], **labels}}]
+        wanted = [{"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": fires}]
+        tests.append({"interval": "1m", "input_series": given, "alert_rule_test": wanted})
+    bare = re.sub(r"^ +annotations:\n(?: {10}.*\n)+", "", rules(), flags=re.M)  # their texts are not compared
+    (tmp_path / "alerts.yml").write_text(bare)
+    (tmp_path / "cases.yml").write_text(
+        json.dumps({"rule_files": ["alerts.yml"], "evaluation_interval": "10m", "tests": tests})
+    )
+    assert "SUCCESS" in checked("promtool", "test", "rules", tmp_path / "cases.yml")
+
+
+def _of_job(series: str) -> str:
+    name, _, labels = series.partition("{")
+    return f'{name}{{job="quire"{"," + labels if labels else "}"}'
+
+
+def _shape(values: str) -> str:
+    """`7x3` is four times 7."""
+    return " ".join(part if "+" in part else part.replace("x", "+0x") for part in values.split())
+
+
 @pytest.mark.deploy
 def test_promtool_finds_nothing_to_mend_in_a_page(tmp_path: Path) -> None:
     """Names, units, types and help texts of a real page are as Prometheus' conventions want them."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -281,6 +283,7 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
         site.get("/simple/acme/")
         until(lambda: "quire_index_bytes{" in answered(site))  # counted
         until(lambda: "quire_declared_differences " in answered(site))  # compared
+        until(lambda: "quire_backup_last_timestamp_seconds " in answered(site))  # looked for
         families = {family.name: family for family in text_string_to_metric_families(answered(site))}
         assert set(families) == {metric.family for metric in expected}
         for metric in expected:
@@ -290,6 +293,33 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
 
 def labels_of(metric: Metric) -> set[str]:
     return {*metric.labels, *(("le",) if metric.kind == "histogram" else ())}
+
+
+def test_the_time_of_the_last_backup(tmp_path: Path) -> None:
+    """0 before the first one; then when the newest began, for servers that start later, too. A damaged store that makes
+    a backup incomplete leaves it as it was."""
+    (tmp_path / "backups").mkdir()
+
+    def time_in(site: Site) -> float:
+        until(lambda: "quire_backup_last_timestamp_seconds " in answered(site))
+        return value(answered(site), "quire_backup_last_timestamp_seconds")
+
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme")
+        assert time_in(site) == 0
+        made = json.loads(run_quire("backup", "backups", "-d", site.root, "--json", cwd=tmp_path).stdout)
+    assert made["noted"] is True
+    began = datetime.strptime(made["moment"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    with serve(tmp_path, *OPEN) as site:
+        assert time_in(site) == began
+        (wheel,) = (path for path in Path(site.root).rglob("*.whl") if "blobs" in path.parts)
+        wheel.chmod(0o600)
+        wheel.write_bytes(bytes(wheel.stat().st_size))
+        (tmp_path / "others").mkdir()
+        failed = json.loads(run_quire("backup", "others", "-d", site.root, "--json", cwd=tmp_path).stdout)
+    assert (failed["noted"], len(failed["missing"])) == (False, 1)
+    with serve(tmp_path, *OPEN) as site:
+        assert time_in(site) == began
 
 
 def test_indexes_with_a_quota_have_their_bytes(tmp_path: Path) -> None:

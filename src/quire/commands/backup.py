@@ -2,9 +2,10 @@
 
 JSON: {"store": directory or URL, "target": directory or URL, "moment": str, "sha256": str (of the manifest), "records":
 int, "files": int, "bytes": int, "new_objects": int, "new_bytes": int, "missing": [{"key", "why"}], "removed":
-[moment]}. With --list: {"target": str, "backups": [{"moment", "store", "version", "records", "files", "bytes",
-"missing": int, "problem": str | null}]}, the newest last. With --verify: {"target": str, "backups": [{"moment",
-"problem": str | null, "damaged": [{"key", "why"}]}], "bytes": int}.
+[moment], "noted": bool (whether the servers of the store know of it)}. With --list: {"target": str, "backups":
+[{"moment", "store", "version", "records", "files", "bytes", "missing": int, "problem": str | null}]}, the newest last.
+With --verify: {"target": str, "backups": [{"moment", "problem": str | null, "damaged": [{"key", "why"}]}], "bytes":
+int}.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Any, Final
 from quire.commands.backup_place import faults_as_rows, open_backups
 from quire.commands.common import Opened, add_store_flags, count, open_store, plain, print_json, print_table
 from quire.commands.progress import Meter
-from quire.domain.errors import ConfigurationError, DamagedRecord
+from quire.domain.errors import ConfigurationError, DamagedRecord, StoreError
 from quire.domain.sizes import in_words
 from quire.operations.backup import Backups, ReadBack, Taken, take
-from quire.operations.backup.manifest import Manifest
+from quire.operations.backup.manifest import Manifest, time_of
 from quire.operations.backup.taking import faults_of
+from quire.operations.last_backup import note_backup
+from quire.operations.opening import open_index
 
 FEWEST: Final = 2
 """Backups that are kept: a backup under way relies on the newest one before it."""
@@ -84,14 +87,26 @@ def _take(arguments: argparse.Namespace) -> int:
     backups = open_backups(arguments.target, writes=True)
     with Meter("backup") as meter:
         taken = take(opened.store, backups, read_back=ReadBack(arguments.read_back), progress=meter)
+    is_noted = not taken.manifest.missing and _note(opened, taken)
     removed: list[str] = []
     if arguments.keep is not None and not taken.manifest.missing:  # else an older one may have what this one lacks
         removed = backups.keep(arguments.keep)
     if arguments.json:
-        print_json(_document(opened, backups, taken, removed))
+        print_json(_document(opened, backups, taken, removed) | {"noted": is_noted})
     else:
         _print(opened, taken, removed)
     return 1 if taken.manifest.missing else 0
+
+
+def _note(opened: Opened, taken: Taken) -> bool:
+    """Write the time of the backup into the store; whether it could be. The backup is whole without it."""
+    try:
+        index = open_index(opened.settings, opened.index.origin, writes=True)
+        note_backup(index.store.records, time_of(taken.manifest.moment))
+    except (ConfigurationError, StoreError) as error:
+        print(f"The servers are not told of this backup, so quire_backup_* do not count it: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _document(opened: Opened, backups: Backups, taken: Taken, removed: list[str]) -> dict[str, Any]:

@@ -106,5 +106,6 @@ def build_worker(settings: Settings, *, confirms_pages: bool = False) -> Worker:
         documents=folder.documents,
         count=index.counted,
         declared=lambda: None if worker.declared is None else worker.declared.count,
+        backup=lambda: worker.last_backup.began,
     )
     return worker

@@ -1,5 +1,6 @@
 """The work that a worker does now and then, beside requests: it sweeps the store, writes the uses of tokens, delivers
-to webhooks, looks for grants that it would not obey, and compares the store with the declared configuration.
+to webhooks, looks for grants that it would not obey and for the time of the last backup, and compares the store with
+the declared configuration.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ USES_SECONDS = 60.0
 DECLARED_SECONDS = 60.0
 """Between two comparisons with the declared configuration: each is a read of the record that every request validates.
 """
+BACKUP_SECONDS = 300.0
+"""Between two looks for the time of the last backup; each is a validation."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +48,7 @@ class PeriodicWork:
             tasks.append(asyncio.create_task(sweep_periodically(lambda age: worker.in_writer(self._sweep, age))))
         if writes and alone is None:
             tasks.append(_repeat(self.write_uses, USES_SECONDS))
+        tasks.append(_repeat(self._look_for_backup, BACKUP_SECONDS, at_once=True))
         if alone is not None:
             tasks.append(_repeat(self._look_for_grants, LOOK_SECONDS, at_once=True))
         if alone is None and worker.declared is not None:
@@ -85,6 +89,12 @@ class PeriodicWork:
             await self._worker.in_reader(self._worker.settings_alone.look)
         except StoreError as error:
             log.warning("grants not looked for", error=str(error))
+
+    async def _look_for_backup(self) -> None:
+        try:
+            await self._worker.in_reader(self._worker.last_backup.look)
+        except StoreError as error:
+            log.warning("time of the last backup not read", error=str(error))
 
     async def _compare_declared(self) -> None:
         assert self._worker.declared is not None

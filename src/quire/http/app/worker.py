@@ -46,6 +46,7 @@ from quire.http.app.worker_metrics import QuotaUse, WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
 from quire.index.index import Index
+from quire.operations.last_backup import LastBackup
 from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
@@ -283,6 +284,11 @@ class Worker:
         from quire.http.login.web_sessions import WebSessions  # noqa: PLC0415 - for people's pages only
 
         return WebSessions(self.settings, self.proxies, AccessRecords(self.default.store), authenticator)
+
+    @cached_property
+    def last_backup(self) -> LastBackup:
+        """The time of the last backup of the store."""
+        return LastBackup(self.default.store.records)
 
     @cached_property
     def declared(self) -> DeclaredWatch | None:

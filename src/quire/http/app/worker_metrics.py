@@ -60,6 +60,7 @@ class WorkerMetrics:
         self._bucket: Counts | None = None
         self._quotas: Callable[[], Iterable[QuotaUse]] = tuple
         self._declared: Callable[[], int | None] = lambda: None
+        self._backup: Callable[[], float | None] = lambda: None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -81,12 +82,13 @@ class WorkerMetrics:
         quotas: Callable[[], Iterable[QuotaUse]],
         *,
         declared: Callable[[], int | None],
+        backup: Callable[[], float | None],
         **memories: Memory[Any],
     ) -> None:
         """The objects asked for their numbers at each write: the index, the drop-ins that are left out, by reason, the
-        bucket of the store, the indexes with a quota, the differences from what is declared, and each memory by its
-        name."""
-        self._declared = declared
+        bucket of the store, the indexes with a quota, the differences from what is declared, the time of
+        the last backup, and each memory by its name."""
+        self._declared, self._backup = declared, backup
         self._bucket, self._quotas = bucket, quotas
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
@@ -198,6 +200,8 @@ class WorkerMetrics:
                 yield catalog.INDEX_BYTES, (each.name,), [each.used]
         if (different := self._declared()) is not None:
             yield catalog.DECLARED, (), [different]
+        if (backed_up := self._backup()) is not None:
+            yield catalog.BACKUP, (), [backed_up]
         if self._left_out is not None:
             left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
             yield from _each(catalog.LEFT_OUT, left_out)

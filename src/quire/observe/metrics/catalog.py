@@ -197,6 +197,12 @@ DECLARED = Metric(
     "Settings of indexes that are not in the store as the server's configuration file declares them.",
     merge=max,
 )
+BACKUP = Metric(
+    "quire_backup_last_timestamp_seconds",
+    "gauge",
+    "When the newest whole backup by quire backup began; 0 for none.",
+    merge=max,
+)
 INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and the server.", ("version", "server"), max)
 
 METRICS = (
@@ -206,5 +212,5 @@ METRICS = (
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
     *(UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING, UPSTREAM_PAUSED, STARTED, IN_FLIGHT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
-    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED, BACKUP),
 )

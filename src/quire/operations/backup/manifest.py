@@ -103,9 +103,14 @@ def decode(data: bytes, moment: str) -> Manifest:
 def is_moment(text: str) -> bool:
     """Whether a backup can have this name."""
     try:
-        return _written(datetime.strptime(text, _FORM).replace(tzinfo=UTC)) == text
+        return _written(time_of(text)) == text
     except ValueError:
         return False
+
+
+def time_of(moment: str) -> datetime:
+    """The time at which the backup of this name began."""
+    return datetime.strptime(moment, _FORM).replace(tzinfo=UTC)
 
 
 def parse_moment(text: str) -> str:
@@ -117,7 +122,7 @@ def parse_moment(text: str) -> str:
 
 def new_moment(now: datetime, others: list[str]) -> str:
     """The name of a backup that begins now: later than those of the others, so that names are in their order."""
-    latest = [datetime.strptime(each, _FORM).replace(tzinfo=UTC) + timedelta(seconds=1) for each in others]
+    latest = [time_of(each) + timedelta(seconds=1) for each in others]
     return _written(max([now, *latest]))
 
 

@@ -17,13 +17,14 @@ from quire.index.commits import blob_keys
 from quire.index.index import Index
 from quire.operations.backup.manifest import Bytes, Document
 from quire.operations.backup.place import each_of
+from quire.operations.last_backup import FOLDER
 from quire.process.progress import Progress
 from quire.store.contracts import Record, Records
 
 _PASSES: Final = 20
 _READINGS: Final = 200
-_DERIVED: Final = "dropins"
-"""The folder of what is known of drop-in files, which are read again."""
+_LEFT_OUT: Final = frozenset({"dropins", FOLDER})
+"""The folders of what is known of drop-in files, which are read again, and of the time of the last backup."""
 
 
 class Wanted(NamedTuple):
@@ -85,7 +86,7 @@ class Reader:
 
     def _prefixes(self) -> list[str]:
         found = (prefix.partition("/") for prefix in self._records.prefixes())
-        return [f"{index}/{kind}" for index, _, kind in found if index != MIRROR and kind != _DERIVED]
+        return [f"{index}/{kind}" for index, _, kind in found if index != MIRROR and kind not in _LEFT_OUT]
 
     def _journals(self) -> list[Record]:
         prefixes = [prefix for prefix in self._prefixes() if prefix.endswith("/projects")]
