@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import yaml
 from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import RUN_DEFAULTS
-from tests.asking import content_type, multipart, password_file, twine_form
+from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import helm_rig as rig
 from tests.deploy import systemd_rig
@@ -116,6 +118,40 @@ SETS: dict[str, dict[str, Any]] = {
         "networkPolicy": {"egress": [{"ports": [{"port": 4318, "protocol": "TCP"}]}]},
     },
     "scaled": {"autoscaling": {"enabled": True}, "persistence": {"keep": False}},
+    "backup to a volume": {
+        "image": {"pullSecrets": ["pull"]},
+        "persistence": {"subPath": "packages"},
+        "backup": {"enabled": True, "existingClaim": "backups", "subPath": "python", "keep": 7},
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    },
+    "backup of a bucket": {
+        "storage": {
+            "kind": "bucket",
+            "url": "s3://acme-packages/python",
+            "endpoint": "https://rgw.example.org:8443",
+            "existingSecret": "bucket-keys",
+            "caSecret": "bucket-ca",
+        },
+        "backup": {
+            "enabled": True,
+            "schedule": "@daily",
+            "url": "s3://acme-backup/python",
+            "existingSecret": "backup-keys",
+            "extraEnv": [{"name": "TZ", "value": "UTC"}],
+            "serviceAccount": {"annotations": {"a": "b"}},
+        },
+    },
+    "backup by an account": {
+        "readOnly": True,
+        "backup": {
+            "enabled": True,
+            "schedule": "0 3 * * MON-FRI",
+            "url": "gs://acme-backup/python",
+            "serviceAccount": {"create": False, "name": "backups"},
+        },
+        "networkPolicy": {"enabled": False},
+    },
 }
 
 every_helm = pytest.mark.parametrize("helm", sorted(rig.HELMS))
@@ -130,6 +166,29 @@ def defaults(tmp_path: Path) -> list[rig.Document]:
 
 def _container(documents: list[rig.Document]) -> dict[str, Any]:
     (container,) = rig.one(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def _of_backup(documents: list[rig.Document]) -> list[rig.Document]:
+    """The documents about backups."""
+    names = (document["metadata"]["labels"]["app.kubernetes.io/name"] for document in documents)
+    return [each for each, name in zip(documents, names, strict=True) if name.endswith("-backup")]
+
+
+def _of_server(documents: list[rig.Document]) -> list[rig.Document]:
+    return [document for document in documents if document not in _of_backup(documents)]
+
+
+def _pods(documents: list[rig.Document]) -> list[dict[str, Any]]:
+    """Of the server, and of the backup if there is one."""
+    jobs = (each["spec"]["jobTemplate"] for each in documents if each["kind"] == "CronJob")
+    templates = (each["spec"]["template"] for each in [rig.one(documents, "Deployment"), *jobs])
+    return [template["spec"] for template in templates]
+
+
+def _backup_container(documents: list[rig.Document]) -> dict[str, Any]:
+    (container,) = _pods(documents)[1]["containers"]
     found: dict[str, Any] = container
     return found
 
@@ -177,27 +236,30 @@ def test_the_schemas_would_see_a_slip(defaults: list[rig.Document]) -> None:
 @every_set
 def test_restricted(tmp_path: Path, name: str) -> None:
     """The pods keep to the `restricted` Pod Security Standard, and have neither a token nor a writable root."""
-    pod = rig.one(rig.rendered("helm 4", rig.given(tmp_path, SETS[name])), "Deployment")["spec"]["template"]["spec"]
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {9898}
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-    allowed = {"persistentVolumeClaim", "emptyDir", "secret"}
-    assert {kind for volume in pod["volumes"] for kind in set(volume) - {"name"}} <= allowed
-    for container in pod["containers"]:
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert "memory" in container["resources"]["limits"]
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]))
+    assert len(_pods(documents)) == 1 + ("backup" in SETS[name])
+    for pod in _pods(documents):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {9898}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        allowed = {"persistentVolumeClaim", "emptyDir", "secret"}
+        assert {kind for volume in pod["volumes"] for kind in set(volume) - {"name"}} <= allowed
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            assert {mount["name"] for mount in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
 
 
 @every_set
 def test_names_fit_together(tmp_path: Path, name: str) -> None:
     """Selectors find the pods, the Ingress the Service, the autoscaler the Deployment, pods their claim."""
-    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]))
+    documents = _of_server(rig.rendered("helm 4", rig.given(tmp_path, SETS[name])))
     deployment = rig.one(documents, "Deployment")
     template = deployment["spec"]["template"]
     selector = deployment["spec"]["selector"]["matchLabels"]
@@ -382,6 +444,23 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"storage": {"kind": "bucket", "url": "gs://acme-packages/python", "endpoint": "https://rgw.example.org"}},
         "storage.endpoint is for s3:// only",
     ),
+    ({"backup": {"enabled": True}}, "needs one place"),
+    ({"backup": {"enabled": True, "url": "s3://acme-backup/python", "existingClaim": "backups"}}, "needs one place"),
+    ({"backup": {"enabled": True, "existingClaim": "index-quire"}}, "the claim of the packages"),
+    ({"backup": {"url": "acme-backup"}}, "url"),
+    ({"backup": {"schedule": "daily"}}, "schedule"),
+    ({"backup": {"schedule": "15 3 * *"}}, "schedule"),
+    ({"backup": {"keep": 1}}, "keep"),
+    *(
+        (
+            {
+                "storage": {"kind": "bucket", "url": "s3://acme/python"},
+                "backup": {"enabled": True, "url": f"s3://acme{prefix}"},
+            },
+            "a prefix of their own",
+        )
+        for prefix in ("/python", "/python/backups", "")
+    ),
     ({"serviceMonitor": {"enabled": True}, "metrics": "off"}, "which are off"),
     ({"serviceMonitor": {"enabled": True}, "metrics": "authenticated"}, "serviceMonitor.authSecret"),
     ({"serviceMonitor": {"enabled": True}, "auth": {"authenticate": ["list", "update"]}}, "serviceMonitor.authSecret"),
@@ -495,6 +574,86 @@ def test_pods_reach_the_bucket(tmp_path: Path, endpoint: str, ports: set[int]) -
     assert everywhere == [{53}, ports, {4318}]
     (node,) = (rule for rule in egress if "to" in rule)
     assert all(peer["ipBlock"]["cidr"].startswith("169.254.") for peer in node["to"])
+
+
+# -- backups ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name.startswith("backup ")])
+def test_backups_stand_apart(tmp_path: Path, name: str) -> None:
+    """Neither the Service nor the budget selects their pods; a policy of their own does, and so is their account."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]))
+    about = _of_backup(documents)
+    job = rig.one(about, "CronJob")["spec"]
+    labels = job["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    server = rig.one(documents, "Service")["spec"]["selector"]
+    assert not server.items() <= labels.items()
+    assert job["concurrencyPolicy"] == "Forbid"
+    own, servers = (pod["serviceAccountName"] for pod in reversed(_pods(documents)))
+    assert own != servers
+    expected = {"CronJob"}
+    if SETS[name]["backup"].get("serviceAccount", {}).get("create", True):
+        expected.add("ServiceAccount")
+        assert rig.one(about, "ServiceAccount")["metadata"]["name"] == own
+    if SETS[name].get("networkPolicy", {}).get("enabled", True):
+        expected.add("NetworkPolicy")
+        policy = rig.one(about, "NetworkPolicy")["spec"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["ingress"] == []
+        goes_out = "storage" in SETS[name] or "url" in SETS[name]["backup"]
+        assert bool(policy["egress"]) == goes_out
+    assert rig.kinds(about) == expected
+
+
+def test_a_backup_of_a_bucket(tmp_path: Path) -> None:
+    """It has both places, the variables of the bucket, and keys of its own, which may write to the second one."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["backup of a bucket"]))
+    container = _backup_container(documents)
+    parsed = make_parser()[0].parse_args(container["args"])
+    assert (parsed.target, parsed.directory, parsed.keep) == (
+        "s3://acme-backup/python",
+        ["s3://acme-packages/python"],
+        30,
+    )
+    assert container["envFrom"] == [{"secretRef": {"name": "backup-keys"}}]
+    environ = {each["name"]: each["value"] for each in container["env"]}
+    assert environ == {
+        "QUIRE_LOG_FORMAT": "json",
+        "AWS_ENDPOINT_URL": "https://rgw.example.org:8443",
+        "AWS_CA_BUNDLE": "/etc/quire/ca/ca.crt",
+        "TZ": "UTC",
+    }
+    assert rig.one(documents, "CronJob")["spec"]["schedule"] == "@daily"
+
+
+def test_a_backup_runs_as_rendered(tmp_path: Path) -> None:
+    """With the arguments, variables, user, mounts and read-only root of the CronJob, it backs up what is published, and
+    a second one keeps the first."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["backup to a volume"]))
+    container = _backup_container(documents)
+    folders = {"packages": tmp_path / "packages", "backups": tmp_path / "backups"}
+    for folder in folders.values():
+        folder.mkdir()
+    with serve(tmp_path, "-a", ".", "-P", ".") as site:
+        publish_wheel(site, "demo", "1.0")
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(mounts) == {"packages", "backups", "tmp"}
+    environ = {each["name"]: each["value"] for each in container["env"]} | {"PATH": "/opt/quire/bin:/usr/bin"}
+    sandbox = systemd_rig.Sandbox(
+        environ=environ, writable={mounts[name]: folder for name, folder in folders.items()}, readable={}
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            sandbox.command("quire", *container["args"]),
+            env={"PATH": os.defpath},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    listed = run_quire("backup", str(folders["backups"]), "--list", "--json", cwd=tmp_path)
+    assert [each["files"] for each in json.loads(listed.stdout)["backups"]] == [2, 2], listed.stderr
 
 
 # -- at work ----------------------------------------------------------------------------------------------------------

@@ -50,6 +50,112 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with trimAll "/" .Values.baseUrl -}}/{{ . }}{{- end -}}
 {{- end -}}
 
+{{- /* Backups are made by pods of another name, which the Service does not select. */ -}}
+{{- define "quire.backup.fullname" -}}
+{{- printf "%s-backup" (include "quire.fullname" . | trunc 45 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "quire.backup.selector" -}}
+app.kubernetes.io/name: {{ printf "%s-backup" (include "quire.name" . | trunc 56 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "quire.backup.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "quire.backup.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "quire.backup.serviceAccount" -}}
+{{- if .Values.backup.serviceAccount.create -}}
+{{- default (include "quire.backup.fullname" .) .Values.backup.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.backup.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The restrictions of every pod and every container. */ -}}
+{{- define "quire.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 9898
+runAsGroup: 9898
+fsGroup: 9898
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "quire.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "quire.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Variables that say where the bucket is. */ -}}
+{{- define "quire.bucketEnv" -}}
+{{- with .Values.storage.endpoint }}
+- name: AWS_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.storage.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.storage.caSecret }}
+- name: AWS_CA_BUNDLE
+  value: {{ printf "/etc/quire/ca/%s" .Values.storage.caKey | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "quire.caVolume" -}}
+{{- if .Values.storage.caSecret }}
+- name: ca
+  secret:
+    secretName: {{ .Values.storage.caSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .Values.storage.caKey | quote }}
+        path: {{ .Values.storage.caKey | quote }}
+{{- end }}
+{{- end -}}
+
+{{- /* Connections to a bucket: names, the bucket and the service that gives credentials for it; and the addresses at
+which nodes answer for a pod's identity (AWS, Azure, Google Cloud, EKS). */ -}}
+{{- define "quire.bucketEgress" -}}
+{{- $port := regexFind ":[0-9]+$" .Values.storage.endpoint | trimPrefix ":" | default (ternary "80" "443" (hasPrefix "http://" .Values.storage.endpoint)) | int -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+- ports:
+    {{- range uniq (list 443 $port) }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+- ports:
+    - port: 80
+      protocol: TCP
+    - port: 988
+      protocol: TCP
+  to:
+    {{- range list "169.254.169.254/32" "169.254.169.252/32" "169.254.170.23/32" }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+{{- end -}}
+
 {{- /* Rules between values, which the schema cannot tell as clearly. */ -}}
 {{- define "quire.check" -}}
 {{- if and .Values.auth.disabled .Values.auth.existingSecret -}}
@@ -94,6 +200,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $login := or (eq .Values.metrics "authenticated") (and (eq .Values.metrics "list") (not .Values.auth.disabled) (has "list" .Values.auth.authenticate)) -}}
 {{- if and $login (not .Values.serviceMonitor.authSecret) -}}
 {{- fail "The metrics need a login: name a Secret with username and password in serviceMonitor.authSecret, or set metrics to open." -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.backup.enabled -}}
+{{- if eq (empty .Values.backup.url) (empty .Values.backup.existingClaim) -}}
+{{- fail "backup.enabled needs one place for the backups: a bucket in backup.url, or a volume claim in backup.existingClaim." -}}
+{{- end -}}
+{{- if and .Values.backup.url (or (eq .Values.backup.url .Values.storage.url) (hasPrefix (printf "%s/" .Values.storage.url) .Values.backup.url) (hasPrefix (printf "%s/" .Values.backup.url) .Values.storage.url)) -}}
+{{- fail "backup.url is the bucket and prefix of the packages, or one of both is in the other; backups need a prefix of their own." -}}
+{{- end -}}
+{{- if and .Values.backup.existingClaim (ne .Values.storage.kind "bucket") (eq .Values.backup.existingClaim (include "quire.claim" .)) -}}
+{{- fail "backup.existingClaim is the claim of the packages; a backup belongs on another volume." -}}
 {{- end -}}
 {{- end -}}
 {{- if le (int .Values.terminationGracePeriodSeconds) (int .Values.drainSeconds) -}}
