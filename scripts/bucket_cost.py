@@ -34,6 +34,10 @@ LOOKS = 60 * 24 * 30 / 0.75
 """In a month, of one worker with `--rights settings`: whether the store has grants, each 45 seconds on average."""
 EFS_PER_PAGE, EFS_PER_PROBE = 3, 3
 """Round trips to the volume, each metered as 4 KiB."""
+GET_PER_BACKUP, GET_PER_PROJECT_IN_BACKUP, PUT_OR_LIST_PER_BACKUP = 11, 6, 15
+"""Of `quire backup` into another bucket without a change; a list has 1,000 objects."""
+GET_PER_NEW_FILE_IN_BACKUP, PUT_PER_NEW_FILE_IN_BACKUP, OBJECTS_PER_FILE = 6, 3, 3
+"""More for each file since the last one; each is an object, and so are its metadata and the record."""
 PROBES = 2 * 6 * 60 * 24 * 30
 """In a month, of one task: two nodes of a load balancer ask for /ready every ten seconds."""
 
@@ -45,6 +49,7 @@ class Team:
     people: int
     stored_gb: float
     tasks: int
+    projects: int
     workers: int = 2
     """Of a task."""
     installs: int = 20
@@ -63,7 +68,10 @@ class Team:
         return self.people * 21 * each
 
 
-TEAMS = (Team(people=50, stored_gb=50, tasks=2), Team(people=5000, stored_gb=5000, tasks=8))
+TEAMS = (
+    Team(people=50, stored_gb=50, tasks=2, projects=100),
+    Team(people=5000, stored_gb=5000, tasks=8, projects=5000),
+)
 
 
 def quantities(team: Team) -> dict[str, float]:
@@ -95,6 +103,16 @@ def s3(team: Team, *, grants: bool = True) -> dict[str, float]:
     }
 
 
+def nightly(team: Team) -> float:
+    """Dollars for 30 runs of `quire backup` into another bucket of S3, and for one copy of all bytes there."""
+    new = team.monthly(team.publications)
+    objects = team.stored_gb * 1000 / team.file_mb * OBJECTS_PER_FILE
+    gets = 30 * (GET_PER_BACKUP + GET_PER_PROJECT_IN_BACKUP * team.projects) + new * GET_PER_NEW_FILE_IN_BACKUP
+    puts = 30 * (PUT_OR_LIST_PER_BACKUP + objects / 1000) + new * PUT_PER_NEW_FILE_IN_BACKUP
+    requests = gets / 1000 * PRICES["S3: 1,000 GET"] + puts / 1000 * PRICES["S3: 1,000 PUT or LIST"]
+    return requests + team.stored_gb * PRICES["S3: a GB for a month"]
+
+
 def efs(team: Team) -> dict[str, float]:
     """Dollars by purpose."""
     found = quantities(team)
@@ -115,6 +133,7 @@ def tables() -> str:
     lines = ["| | a team of 50 | a team of 5,000 |", "|---|---|---|"]
     uses = [quantities(team) for team in TEAMS]
     lines += [f"| {name} | {' | '.join(f'{use[name]:,.0f}' for use in uses)} |" for name in uses[0]]
+    lines.append(f"| projects | {' | '.join(f'{team.projects:,.0f}' for team in TEAMS)} |")
     lines += [f"| GB stored | {' | '.join(f'{team.stored_gb:,.0f}' for team in TEAMS)} |", ""]
     kinds = ("S3", "S3, `--rights settings`", "EFS")
     heads = [f"{kind}, {team.people:,}" for team in TEAMS for kind in kinds]
@@ -122,6 +141,8 @@ def tables() -> str:
     columns = [bill for team in TEAMS for bill in (s3(team), s3(team, grants=False), efs(team))]
     lines += [f"| {name} | {' | '.join(f'{column[name]:,.2f}' for column in columns)} |" for name in columns[0]]
     lines.append(f"| **all** | {' | '.join(f'**{sum(column.values()):,.2f}**' for column in columns)} |")
+    backups = [f"{nightly(team):,.2f}" for team in TEAMS for _ in kinds]
+    lines.append(f"| besides, `quire backup` every night into another bucket of S3 | {' | '.join(backups)} |")
     lines += ["", "| Price | US dollars |", "|---|---|", *(f"| {name} | {price:g} |" for name, price in PRICES.items())]
     return "\n".join(lines) + "\n"
 

@@ -20,17 +20,21 @@ from quire.store.bucket.client import ObjectBucket, open_bucket
 PLACE = "s3://counted/python"
 
 
+BACKUPS = "s3://counted-backups/python"
+
+
 class CountedBucket:
-    """One bucket, however often it is opened."""
+    """One bucket for each URL, however often it is opened; their requests are counted together."""
 
     def __init__(self) -> None:
-        self._store = MemoryStore()
+        self._stores: dict[str, MemoryStore] = {}
         self._opened: list[ObjectBucket] = []
         self._before: Counter[str] = Counter()
 
     def open(self, url: str, environ: Mapping[str, str]) -> ObjectBucket:
         """In the place of `quire.store.bucket.client.open_bucket`."""
-        with mock.patch.object(client, "from_url", return_value=self._store):
+        store = self._stores.setdefault(url, MemoryStore())
+        with mock.patch.object(client, "from_url", return_value=store):
             self._opened.append(open_bucket(url, environ))
         return self._opened[-1]
 

@@ -45,6 +45,10 @@ def test_the_requests_are_those_of_the_page(costs: ModuleType) -> None:
     assert (published[get], published[put]) == (costs.GET_PER_PUBLICATION, costs.PUT_PER_PUBLICATION)
     for row in (rows["page of a project that did not change"], rows["download a small file"], published):
         assert (row[get] or 0) - costs.GET_FOR_GRANTS == row[get_without_grants]
+    unchanged = rows["the next `quire backup`, without a change"]
+    assert sum(count or 0 for count in (unchanged[put], unchanged[4])) == costs.PUT_OR_LIST_PER_BACKUP + 1
+    # a deleted file is in the trash, which has a project more
+    assert unchanged[get] == costs.GET_PER_BACKUP + costs.GET_PER_PROJECT_IN_BACKUP + 2
     (probe,) = (counts for name, counts in rows.items() if name.startswith("`/ready`"))
     assert probe[get] == costs.GET_PER_PROBE
 

@@ -29,7 +29,7 @@ from quire.store.opening import open_store
 from tests.asking import password_file
 from tests.distributions import make_wheel, wheel_name
 from tests.documents import DOCS
-from tests.store.bucket.counted import PLACE, CountedBucket, counted_bucket
+from tests.store.bucket.counted import BACKUPS, PLACE, CountedBucket, counted_bucket
 
 KINDS = ("get", "head", "put", "delete", "list")
 FURTHER_BYTES = 20 * 1024 * 1024
@@ -175,6 +175,14 @@ class Counting:
             self.quire("delete", "acme", "3.0", "--yes")
         with self.row("`quire gc` of one project with six files"):
             self.quire("gc")
+        with self.row("the first `quire backup` of them, into another bucket"):
+            self.quire("backup", BACKUPS)
+        with self.row("the next `quire backup`, without a change"):
+            self.quire("backup", BACKUPS)
+        self.quire("yank", "acme", "3.1")
+        self.forget()
+        with self.row("the next `quire backup`, after a yank"):
+            self.quire("backup", BACKUPS)
 
 
 async def publish(
