@@ -260,7 +260,7 @@ def rendered_container_definition(**inputs: Any) -> dict[str, Any]:
     made = plan(inputs)
     if refusals := list(made.refusals()):
         raise TerraformError("; ".join(refusals))
-    (task,) = made.resources("aws_ecs_task_definition").values()
+    task = made.resources("aws_ecs_task_definition")["main"]
     definitions = json.loads(task.arguments["container_definitions"])
     assert isinstance(definitions, list)
     (definition,) = definitions

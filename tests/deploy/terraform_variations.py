@@ -36,6 +36,13 @@ VARIATIONS: dict[str, dict[str, Any]] = {
         "s3_endpoint_route_table_ids": [],
         "extra_arguments": ["--overwrite"],
     },
+    "backups-of-volume": {"backup_place": "s3://acme-backup/python", "backup_place_keep": 7},
+    "backups-of-bucket": {
+        "storage": "s3",
+        "s3_endpoint_route_table_ids": [],
+        "backup_place": "s3://acme-backup/teams/python",
+        "backup_place_kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/c",
+    },
     "bucket-without-kms": {
         "storage": "s3",
         "bucket_encryption": "AES256",

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from quire.cli import make_parser
 from quire.servers import GRACE_SECONDS
 from tests.deploy.compose_rig import COMPOSE, QUIRES, Project, listed, services
 from tests.deploy.image_clients import clients
@@ -41,6 +42,24 @@ def test_a_retry_at_the_other_container_is_served() -> None:
     assert waited is not None
     assert serves_on > float(waited[1])
     assert float(service["stop_grace_period"].removesuffix("s")) > serves_on + GRACE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("file", "store"), [("compose.yaml", "/data/packages"), ("compose.bucket.yaml", "s3://acme-packages/python")]
+)
+def test_the_backup_is_a_command_of_quire(file: str, store: str) -> None:
+    """Both places are where the service has them; it is started by name only, ends, and is as locked up as the
+    servers."""
+    text = re.sub(r"\$\{QUIRE_BUCKET:[^}]*\}", "s3://acme-packages/python", (COMPOSE / file).read_text())
+    found = yaml.safe_load(text)["services"]
+    backup = found["backup"]
+    parsed = make_parser()[0].parse_args(backup["command"])
+    assert (parsed.command, parsed.target, parsed.directory) == ("backup", "/backups", [store])
+    assert any(volume.endswith(":/backups") for volume in backup["volumes"])
+    assert store.startswith("s3:") or f"packages:{store}" in backup["volumes"]
+    assert (backup["profiles"], backup["restart"]) == (["backup"], "no")
+    for name in ("image", "read_only", "cap_drop", "security_opt"):
+        assert backup[name] == found["quire-1"][name]
 
 
 def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path) -> None:

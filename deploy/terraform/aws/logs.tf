@@ -99,6 +99,7 @@ resource "aws_cloudwatch_event_rule" "failed_tasks" {
     detail-type = ["ECS Task State Change"]
     detail = {
       clusterArn = [aws_ecs_cluster.main.arn]
+      group      = ["service:${var.service_name}"] # a backup's task ends by itself
       lastStatus = ["STOPPED"]
       stopCode   = ["TaskFailedToStart", "EssentialContainerExited"]
     }
