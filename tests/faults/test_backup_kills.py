@@ -283,7 +283,7 @@ def cut(name: str, folder: Path, *, is_sample: bool = False) -> tuple[int, list[
     return len(seen), wrong
 
 
-@pytest.mark.parametrize("name", WORKS)
+@pytest.mark.parametrize("name", ["next backup", "restore"])
 def test_some_kills(name: str, folder: Path) -> None:
     """A sample of the next."""
     kills, wrong = killed(name, folder, _KILLS)
@@ -294,14 +294,14 @@ def test_some_kills(name: str, folder: Path) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("name", WORKS)
 def test_death_at_every_call(name: str, folder: Path, record_property: Note) -> None:
-    """What is listed as a backup is whole, and the next one is; a store that is restored in part is not served, and the
+    """Every listed backup is whole, and the next one is; a store that is restored in part is not served, and the
     repetition ends it; what is left is removed by the next run or a sweep."""
     kills, wrong = killed(name, folder, 1)
     assert wrong == []
     record_property("faults", f"{name} killed at every call: {kills}")
 
 
-@pytest.mark.parametrize("name", WORKS)
+@pytest.mark.parametrize("name", ["backup", "restore"])
 def test_some_power_cuts(name: str, folder: Path) -> None:
     """A sample of the next."""
     states, wrong = cut(name, folder, is_sample=True)

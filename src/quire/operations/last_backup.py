@@ -42,7 +42,7 @@ def note_backup(records: Records, began: datetime) -> None:
 
 
 class LastBackup:
-    """What a worker knows of it. `look` may run in any thread."""
+    """The time as one worker knows it. `look` may run in any thread."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
