@@ -136,10 +136,10 @@ proofs: $(DEV) ## every run of docs/consistency.md that this commit has not made
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -m "proofs or not proofs" -n $(JOBS) $(PYTEST_ARGS)
 
-bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (an hour, 10 GB; Debian, root; BENCH_ARGS=)
+bench: $(DEV) ## quire beside other indexes, mirrors, nginx and over a bucket, into docs/benchmarks.md (75 minutes, 10 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks run $(BENCH_ARGS)
 
-bench-mirrors: $(DEV) ## quire as a mirror beside other mirrors, printed as tables (half an hour, 2 GB; Debian, root; BENCH_ARGS=)
+bench-mirrors: $(DEV) ## what bench leaves out of mirrors: uv sync, 2 GB, 10,000 projects, printed as tables (half an hour, 2 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks.mirrors $(BENCH_ARGS)
 
 lint: style ## ruff, zizmor and mypy; changes nothing

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import results as circumstances
@@ -18,12 +18,14 @@ from benchmarks.environments import CACHE, PROJECT, program
 from benchmarks.kept import save
 from benchmarks.measures import (
     authenticated,
+    bucket,
     burst,
     files,
     growth,
     huge,
     logging,
     memory,
+    mirror,
     network,
     nfs,
     pages,
@@ -45,20 +47,24 @@ PARTIAL = CACHE / "partial"
 
 SECTIONS: dict[str, Callable[[Suite], None]] = {
     "pages": pages.measure,
+    "files": files.measure,
+    "uploads": uploads.measure,
+    "mirror": mirror.resolutions,
+    "mirror-pages": mirror.rates,
+    "bucket": bucket.measure,
     "logging": logging.measure,
     "auth": authenticated.measure,
     "growth": growth.measure,
-    "files": files.measure,
-    "servers": servers.measure,
-    "huge": huge.measure,
-    "uploads": uploads.measure,
     "visible": visible.measure,
     "burst": burst.measure,
     "nfs": nfs.measure,
     "network": network.measure,
     "memory": memory.measure,
     "starting": starting.measure,
+    "huge": huge.measure,
+    "servers": servers.measure,
 }
+"""In the order in which they are measured: what the first screen of the report shows comes first."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--only", type=_choice(SECTIONS), default=list(SECTIONS), help=f"of {', '.join(SECTIONS)}")
     run.add_argument("--corpora", type=_choice(CORPORA), default=list(CORPORA), help=f"of {', '.join(CORPORA)}")
     run.add_argument("--peers", type=_choice(PEERS), default=list(PEERS), help=f"beside quire: {', '.join(PEERS)}")
-    run.add_argument("--seconds", type=float, default=3.0, help="of each shot (default: 3)")
+    run.add_argument("--seconds", type=float, default=2.0, help="of each shot (default: 2)")
+    run.add_argument("--minutes", type=float, default=70.0, help="after which no section begins (default: 70)")
+    run.add_argument("--resume", action="store_true", help="measure what the last such run did not come to")
     run.add_argument("--publish", action="store_true", help="write docs/ also from a selection")
     report = commands.add_parser("report", help="write the report of the last run once more")
     report.add_argument(
@@ -94,15 +102,15 @@ def _choice(allowed: Iterable[str]) -> Callable[[str], list[str]]:
 def run(arguments: argparse.Namespace) -> Path:
     """Measure what was asked for; the page with the report. A section that breaks loses its own figures only."""
     program("wrk")
-    began = time.monotonic()
     whole = (arguments.only, arguments.corpora, arguments.peers) == (list(SECTIONS), list(CORPORA), list(PEERS))
     folder = None if whole or arguments.publish else PARTIAL
     output, page = (LATEST, PAGE) if folder is None else (folder / "results.json", folder / "benchmarks.md")
     CACHE.mkdir(parents=True, exist_ok=True)
+    before = [Results.load(output)] if arguments.resume and output.exists() else []
+    done = {section for part in before for section in part.sections}
     results = Results(
         started=circumstances.now(), arguments=[" ".join([f"--seconds {arguments.seconds:g}", *_selection(arguments)])]
     )
-    own_version = circumstances.own_version()  # as it is now: the results that are kept change the checkout
     with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as work:
         suite = Suite(
             results,
@@ -111,22 +119,34 @@ def run(arguments: argparse.Namespace) -> Path:
             arguments.seconds,
             Path(work),
         )
-        for name, measure in SECTIONS.items():
-            if name in arguments.only:
-                section_began = time.monotonic()
-                try:
-                    measure(suite)
-                except Exception as error:  # noqa: BLE001 - hours of other figures must not be lost with it
-                    traceback.print_exc()
-                    suite.missing(name, "*", "*", error)
-                results.sections[name] = time.monotonic() - section_began
-                suite.say(f"section {name}: {results.sections[name]:.0f} s")
-                results.took = time.monotonic() - began
-                results.machine = circumstances.machine(CACHE)
-                results.versions = circumstances.versions(own_version)
-                save(results, output)  # after each, so that what breaks later costs nothing
-    write_report(results, page)
+        wanted = {name: SECTIONS[name] for name in SECTIONS if name in arguments.only and name not in done}
+        for _ in measured(suite, wanted, arguments.minutes * 60):
+            save(Results.joined([*before, results]), output)  # after each, so that what breaks later costs nothing
+    write_report(Results.joined([*before, results]), page)
     return page
+
+
+def measured(suite: Suite, sections: Mapping[str, Callable[[Suite], None]], seconds: float) -> Iterator[str]:
+    """The name of each section when it was measured, or was not, with the reason in the results."""
+    results, began = suite.results, time.monotonic()
+    own_version = circumstances.own_version()  # as it is now: the results that are kept change the checkout
+    for number, (name, measure) in enumerate(sections.items(), 1):
+        section_began = time.monotonic()
+        minutes = (section_began - began) / 60
+        suite.say(f"section {name}, {number} of {len(sections)}, after {minutes:.0f} minutes")
+        try:
+            if section_began - began > seconds:
+                raise Unavailable(f"the time was over after {minutes:.0f} minutes")
+            measure(suite)
+            results.sections[name] = time.monotonic() - section_began
+        except Exception as error:  # noqa: BLE001 - hours of other figures must not be lost with it
+            traceback.print_exc()
+            suite.missing(name, "*", "*", error)
+        suite.say(f"section {name}: {time.monotonic() - section_began:.0f} s")
+        results.took = time.monotonic() - began
+        results.machine = circumstances.machine(CACHE)
+        results.versions = circumstances.versions(own_version)
+        yield name
 
 
 def _selection(arguments: argparse.Namespace) -> list[str]:

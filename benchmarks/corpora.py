@@ -113,6 +113,8 @@ BIG = Corpus("20MB", 1, 1)
 """One project with one file of 20 MB."""
 BESIDE_HUGE = Corpus("huge", 100, 10, huge_files=20_000)
 """Small projects beside one of 20,000 files; there is only a store of it."""
+MIRRORED = Corpus("mirrored", 10, 10, huge_files=4_000)
+"""Hosted here, and mirrored from a copy: pages of 10 files and one of 4,000, as many as boto3 has; a store alone."""
 CORPORA = {corpus.name: corpus for corpus in (SMALL, MEDIUM, LARGE, HUGE)}
 
 

@@ -51,6 +51,11 @@ class Load:
         return max(0, self.requests - self.errors) / self.seconds if self.seconds else 0.0
 
 
+def single(seconds: float, failed: int = 0) -> Load:
+    """One answer after so many seconds and failed attempts, as a load."""
+    return Load(1 + failed, seconds, 0, failed, seconds * 1000, seconds * 1000, seconds * 1000, connections=1)
+
+
 def parse(output: str, connections: int = CONNECTIONS) -> Load:
     """The output of wrk.lua, parsed. Raises Unavailable when it printed nothing."""
     for line in output.splitlines():

@@ -1,4 +1,4 @@
-"""Servers that mirror another index, for `benchmarks.mirrors`: quire, devpi-server, proxpi and peryx.
+"""Servers that mirror another index: quire, devpi-server, proxpi and peryx.
 
 Each keeps its state in a folder, so that it can be started again. None of them is told more than the other index's URL
 and where to listen, but for quire's number of workers.
@@ -7,8 +7,6 @@ and where to listen, but for quire's number of workers.
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +18,9 @@ from tests.serving import environment, free_port
 
 from benchmarks.environments import programs
 from benchmarks.peers.devpi import api
+from benchmarks.peers.peryx import peryx
+from benchmarks.peers.server import START_SECONDS, answers
 from benchmarks.processes import Running, Unavailable, started, wait_for
-
-_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,9 @@ def mirroring(kind: Mirroring, upstream: str, folder: Path) -> Iterator[Mirror]:
     place = Place(upstream, free_port(), folder)
     environ = {**environment(), **kind.environ(place)}
     with started(kind.command(place), folder / "output.log", environ=environ, cwd=folder) as running:
-        wait_for(running, lambda: _answers(place.port), _START_SECONDS)
+        wait_for(running, lambda: answers(place.port), START_SECONDS)
         kind.set_up(place)
         yield Mirror(kind, running, place.port)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
 
 
 def quire(workers: int, *more: str) -> Callable[[Place], list[str]]:
@@ -125,19 +116,16 @@ def _proxpi_environ(place: Place) -> dict[str, str]:
 
 
 def _peryx(place: Place) -> list[str]:
-    configuration = place.folder / "peryx.toml"
-    configuration.write_text(
-        '[[index]]\nname = "pypi"\necosystem = "pypi"\n[[index.upstream]]\nname = "up"\n'
-        f'url = "{place.upstream}"\ntrusted_hosts = ["127.0.0.1"]\n'
-    )
-    listen = ["--host", "127.0.0.1", "--port", str(place.port), "--data-dir", str(place.folder / "data")]
-    return [str(programs("peryx") / "peryx"), "serve", "-c", str(configuration), *listen, "--log-level", "warn"]
+    upstream = f'name = "up"\nurl = "{place.upstream}"\ntrusted_hosts = ["127.0.0.1"]\n'
+    index = f'[[index]]\nname = "pypi"\necosystem = "pypi"\n[[index.upstream]]\n{upstream}'
+    return peryx(index, place.folder, place.port)
 
 
 QUIRE = Mirroring("quire, 1 worker", "/simple/", quire(1))
 QUIRE_4 = Mirroring("quire, 4 workers", "/simple/", quire(4))
-PEERS = (
-    Mirroring("devpi-server 6.20", "/root/pypi/+simple/", _devpi, set_up=_devpi_upstream),
-    Mirroring("proxpi 1.3", "/index/", _proxpi, environ=_proxpi_environ),
-    Mirroring("peryx 2026.1010", "/pypi/simple/", _peryx),
-)
+PEERS = {
+    "devpi": Mirroring("devpi-server 6.20", "/root/pypi/+simple/", _devpi, set_up=_devpi_upstream),
+    "proxpi": Mirroring("proxpi 1.3", "/index/", _proxpi, environ=_proxpi_environ),
+    "peryx": Mirroring("peryx 2026.1010", "/pypi/simple/", _peryx),
+}
+"""By the label that each has in the results of a run."""

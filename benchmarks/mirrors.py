@@ -1,4 +1,4 @@
-"""quire as a mirror, beside other mirrors and beside the mirrored index itself, in one run.
+"""quire as a mirror, beside other mirrors and beside the mirrored index itself: the details that `run` leaves out.
 
 `python -m benchmarks.mirrors` prints tables. The mirrored index is a recording (`benchmarks.recorded`) that nginx
 serves on loopback: so nothing here depends on the network, and "direct" is as fast as it can be. Every figure is a
@@ -9,7 +9,6 @@ figure is the ratio of the two: what else the machine does hits both.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -17,32 +16,25 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from tests.serving import environment, free_port
 
-from benchmarks.corpora import wheel
 from benchmarks.environments import PROJECT
-from benchmarks.load import Load, ask_quickly
+from benchmarks.measures.mirror import resolve_alike
 from benchmarks.mirror_large import large_file
 from benchmarks.mirror_many import many_projects
 from benchmarks.mirror_peers import PEERS, QUIRE, QUIRE_4, Mirror, Mirroring, mirroring, quire
 from benchmarks.mirror_tables import Table, keep, kept, made
-from benchmarks.peers import QUIRE as HOSTING
-from benchmarks.peers import Server
-from benchmarks.processes import Unavailable, started, wait_for
-from benchmarks.progress import say
 from benchmarks.recorded import (
     CONSTRAINTS,
     JSON,
     REQUIREMENTS,
     download,
-    keep_page,
     lock,
     playing,
     recorded,
@@ -51,20 +43,15 @@ from benchmarks.recorded import (
 )
 from quire.config.settings import DEFAULT_FALLBACK_URL
 
-SIZES = {"ten": 10, "boto": 4000}
-"""Projects of the pages that are compared, by the number of their files; boto3 has some 4,000."""
 RESULTS = PROJECT / "benchmarks" / "results" / "mirrors.json"
 _CPU = {"cold": "CPU s, cold", "hot": "CPU s, hot", "after a restart": "CPU s, restart"}
 _JSON = {"Accept": JSON}
-_ATTEMPTS = 4
-"""How often uv is run until its resolution is the right one."""
 
 
 def main() -> None:
     """Print the tables."""
     measures = {
         "compile": compile_times,
-        "pages": page_rates,
         "files": file_times,
         "large": large_file,
         "many": many_projects,
@@ -85,7 +72,9 @@ def main() -> None:
         print("\n\n".join(str(table) for table in kept(RESULTS).values()))
         return
     kinds = [
-        each for each in (QUIRE, QUIRE_4, *PEERS) if any(word in each.name for word in arguments.servers.split(","))
+        each
+        for each in (QUIRE, QUIRE_4, *PEERS.values())
+        if any(word in each.name for word in arguments.servers.split(","))
     ]
     for name in arguments.only or measures:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -139,21 +128,10 @@ def _compiled(title: str, index: str, kinds: Sequence[Mirroring], work: Path, ro
 
 def _compile(table: Table, column: str, mirror: Mirror, direct: str, work: Path, constraints: Path) -> None:
     """The time until the resolution is the right one: some mirrors fail at first, and uv is run again."""
-    before, failed, error = mirror.running.cpu_seconds, 0, Unavailable()
-    other = _seconds(lambda: resolve(direct, work / "direct.txt", constraints=constraints))
+    before, right = mirror.running.cpu_seconds, work / "direct.txt"
+    other = _seconds(lambda: resolve(direct, right, constraints=constraints))
     began = time.perf_counter()
-    while failed < _ATTEMPTS:
-        try:
-            resolve(mirror.url, work / "mirrored.txt", constraints=constraints)
-            if (work / "mirrored.txt").read_text() == (work / "direct.txt").read_text():
-                break
-            error = Unavailable("it gave another resolution than the index that it mirrors")
-        except Unavailable as failure:
-            error = failure
-        failed += 1
-        say(f"  {mirror.kind.name}, {column}: {error}")
-    else:
-        raise error
+    failed = resolve_alike(mirror.url, right, constraints)
     took = time.perf_counter() - began
     cpu = mirror.running.cpu_seconds - before
     table.add(mirror.kind.name, column, took / other)
@@ -168,79 +146,6 @@ def _seconds(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-# -- pages ------------------------------------------------------------------------------------------------------------
-
-
-def page_rates(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
-    """Requests per second for the page of a hot project in JSON, beside the page of the same files hosted by quire."""
-    columns = tuple(f"{name}{kind}" for kind in ("", ", 304", ", requests/s") for name in SIZES)
-    table = made("project page, JSON, hosted by quire = 1", columns)
-    with ExitStack() as stack:
-        hosted = stack.enter_context(_hosting(work))
-        for name in SIZES:
-            page = json.loads(hosted.ask(f"/simple/{name}/", _JSON).body)
-            for entry in page["files"]:
-                entry["url"] = f"/packages/{entry['url'].partition('/packages/')[2]}"
-            keep_page(work / "made" / "simple" / name, page)
-        upstream = stack.enter_context(playing(work / "nginx", folder=work / "made"))
-        servers = {}
-        for kind in kinds:
-            if kind is not QUIRE_4:
-                with table.row(kind.name):
-                    mirror = stack.enter_context(
-                        mirroring(kind, upstream.url, work / re.sub("[^a-z0-9]", "", kind.name))
-                    )
-                    servers[kind.name] = Server(HOSTING, mirror.running, mirror.port), kind.simple
-        for _ in range(rounds):
-            for name in SIZES:
-                for label, (server, simple) in servers.items():
-                    with table.row(label):
-                        _page(table, label, name, (server, f"{simple}{name}/"), (hosted, f"/simple/{name}/"), seconds)
-    return table
-
-
-def _page(
-    table: Table, label: str, name: str, mirrored: tuple[Server, str], hosted: tuple[Server, str], seconds: float
-) -> None:
-    """Both are asked in turn, the page and then whether it changed."""
-    tags = [server.ask(path, _JSON).headers.get("etag") for server, path in (mirrored, hosted)]
-    for column, is_conditional in ((name, False), (f"{name}, 304", True)):
-        if is_conditional and tags[0] is None:
-            continue
-        rates = []
-        for (server, path), tag in zip((mirrored, hosted), tags, strict=True):
-            headers = _JSON | ({"If-None-Match": str(tag)} if is_conditional else {})
-            answer = server.ask(path, headers)
-            assert answer.status == (304 if is_conditional else 200), (label, answer.status)
-            load: Load = ask_quickly(server, [path], headers, seconds)
-            rates.append(load.rate)
-        table.add(label, column, rates[0] / rates[1])
-        if not is_conditional:
-            table.add(label, f"{name}, requests/s", rates[0])
-
-
-@contextmanager
-def _hosting(work: Path) -> Iterator[Server]:
-    """quire with the projects of SIZES as its own."""
-    root, wheels, port = work / "hosted", work / "wheels", free_port()
-    for folder in (root, wheels):
-        folder.mkdir()
-    for name, files in SIZES.items():
-        for number in range(files):
-            (wheels / f"{name}-1.{number}-py3-none-any.whl").write_bytes(wheel(name, f"1.{number}"))
-    program = [sys.executable, "-m", "quire"]
-    with started(
-        [*program, "import", str(wheels), "-d", str(root)], work / "import.log", environ=environment(), cwd=work
-    ) as done:
-        if done.process.wait() != 0:
-            raise Unavailable(f"the import failed: {done.tail()}")
-    command = [*program, "run", "-i", "127.0.0.1", "-p", str(port), "--workers", "1", "-a", ".", "-P", ".", str(root)]
-    with started(command, work / "hosted.log", environ=environment(), cwd=work) as running:
-        server = Server(HOSTING, running, port)
-        wait_for(running, lambda: server.ask("/simple/ten/", _JSON).status == 200, 60)
-        yield server
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

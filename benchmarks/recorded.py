@@ -48,6 +48,8 @@ PYTHON = "3.12"
 JSON = "application/vnd.pypi.simple.v1+json"
 ANSWER_SECONDS = 120
 """How long uv waits for a mirror that is silent: some take longer for a large page than the 30 seconds of uv."""
+RUN_SECONDS = 240.0
+"""How long uv may take in all."""
 _DONE = "complete"
 _PROJECT = "everything-recorded"
 CONSTRAINTS = "constraints.txt"
@@ -230,7 +232,10 @@ def _uv(command: str, url: str, *arguments: str) -> None:
 
 def _run(command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> None:
     environ = environment() | {"UV_HTTP_TIMEOUT": str(ANSWER_SECONDS), **more}
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False, timeout=RUN_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"uv had not ended after {RUN_SECONDS:.0f} s") from error
     if done.returncode != 0:
         raise Unavailable(f"uv failed: {done.stderr.strip()[-400:]}")
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from benchmarks.corpora import BIG, CORPORA
 from benchmarks.measures import (
     authenticated,
+    bucket,
     burst,
     files,
     growth,
     logging,
     memory,
+    mirror,
     network,
     pages,
     starting,
@@ -19,20 +21,23 @@ from benchmarks.measures import (
     visible,
 )
 from benchmarks.nfs_tables import over_network, over_nfs
+from benchmarks.overview import overview
 from benchmarks.plots import FOLDER, plots
-from benchmarks.results import Results
+from benchmarks.results import BASE, Results
 from benchmarks.suite import BCRYPT_COST
-from benchmarks.summary import beside_huge, in_short, other_servers, ratios, ratios_logged_in
+from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged_in
 from benchmarks.tables import figures, rates, servers_of, table, targets
 
 _INTRODUCTION = """# Benchmarks
 
 <!-- Written by `python -m benchmarks`; edit benchmarks/report.py instead. -->
 
-quire asks the file system before every answer whether its page is still true. This page shows what that costs:
-beside nginx that serves the same pages as static files (nothing on this machine is faster), beside a handler in the
-same Python server that always returns the same 4 KB (nothing in Python is faster), and beside other indexes with the
-same files.
+One run on one machine: quire with two workers, an index of 1,000 projects with 10 files each, a mirror of an index that
+nginx serves on loopback, and a bucket of an S3 server on the same machine. The first column has quire's answers a
+second (for `uv pip compile`, its seconds). All others say how many times as fast quire is; 0.5x is half as fast. **The
+limit** is what is possible at most: nginx with the same answers as static files, bare system calls that write the same
+bytes, the mirrored index without a mirror, or quire itself with the files on its own disk. Empty: the other has nothing
+of the kind.
 """
 _METHOD = """## How it was measured
 
@@ -55,18 +60,15 @@ _METHOD = """## How it was measured
 - Each server is asked for every form of an answer. A form that it does not have is a footnote.
 - Corpora: S 100 projects with 3 files each, M 1,000 with 10, L 10,000 with 10, XL 100,000 with 10. Their files are
   wheels of 1 KB. Uploads go to an empty index unless said otherwise. Passwords are hashed by bcrypt with cost {cost}.
-- pypiserver runs in gunicorn with two gevent workers. simple-repository-server and devpi-server have one process.
+- Resolutions through a mirror are single shots, each through a mirror of its own, so quire's are of as many mirrors.
+- pypiserver runs in gunicorn with two gevent workers. All others have one process.
 - Latencies are what clients saw while all their connections were at work on the same processors.
-"""
-_SHORT = """## In short
-
-Two workers, an index of 1,000 projects with 10 files each: answers a second, and how many times as many as each of the
-others gives (0.5x is half as many).
 """
 _RATIOS = """## Everything, as ratios
 
 How many times as fast quire is as each of the others, in the same run; 0.5x is half as fast. With 1,000 projects of 10
 files (M) unless said otherwise. Where there is nothing, the other has nothing of the kind; the tables below say why.
+The bare handler is one in the same Python server that always returns the same 4 KB: nothing in Python is faster.
 """
 _LOGIN = """## With a login
 
@@ -121,12 +123,28 @@ It asks as an NFS client does: names of folders are remembered for {names} s, at
 folder is one GETATTR. A page takes two such checks, of its record and of the drop-in folder, and one with
 `--no-drop-in`. Where no names are remembered, each folder of the path is one question more.
 """
+_MIRROR = """## A mirror
+
+`uv pip compile` of jupyterlab, pandas and apache-airflow (193 projects, whose pages list 108,432 files), with an empty
+cache of uv's: seconds, and in brackets how many times as fast quire is. Then pages and a small file that the mirrors
+have: requests per second. "Without quire" is nginx with the mirrored index itself. [Mirrors](benchmarks-mirror.md) has
+more: where the time goes, large files, `uv sync`, 10,000 projects.
+"""
+_BUCKET = """## A bucket
+
+quire over a bucket of Ceph, whose disk is in memory, beside the same server over a local directory. "Without quire" are
+bare requests to the same S3 server: for a page a conditional GET of its record, for an upload three PUTs. All of it
+shares two processors. [How fast a bucket is](bucket.md#how-fast-it-is) explains the figures.
+"""
 _REPEAT = """## How to repeat it
 
 ```sh
 make bench                                                       # everything
+make bench BENCH_ARGS="--resume"                                 # the sections that an interrupted run lacks
 make bench BENCH_ARGS="--only pages --corpora S,M --seconds 2"   # a part, into .cache/bench/partial
 ```
+
+After `--minutes` no section begins any more. One that breaks off, or has no time, says so, and `--resume` measures it.
 
 It installs what it needs: the peers from locks with digests into `.venvs/bench-*`, and, as root on Debian, nginx and
 wrk. The corpora go to `.cache/bench`; XL takes about 10 GB and 2 million inodes there. All figures of this page are
@@ -144,18 +162,18 @@ def write_report(results: Results, page: Path) -> None:
     folder.mkdir(exist_ok=True)
     page_plot, list_plot, start_plot, memory_plot = plots(results, folder)
     everywhere = list(CORPORA)
+    places = [*everywhere, BIG.name, uploads.EMPTY, mirror.WHERE, bucket.WHERE]
 
     def by_size(*measures: str) -> list[str]:
         return [figures(results, [measure], everywhere, servers_of(results, measure)) for measure in measures]
 
     def rated(*measures: str) -> list[str]:
-        return [rates(results, measure, [*everywhere, BIG.name, uploads.EMPTY]) for measure in measures]
+        return [rates(results, measure, places) for measure in measures]
 
     seen = [visible.MEDIAN, visible.LONGEST, visible.STALE]
     storm = [burst.RATE, burst.P50, burst.P95, burst.P99, burst.UPLOADS, burst.UPLOAD_P95, burst.ERRORS, burst.CLIENT]
     sections = (
-        ("", [_INTRODUCTION]),
-        (_SHORT, [in_short(results), page_plot]),
+        ("", [_INTRODUCTION, overview(results), page_plot]),
         ("## Targets\n", [targets(results), _explained()]),
         (_RATIOS, [ratios(results)]),
         (
@@ -185,11 +203,19 @@ def write_report(results: Results, page: Path) -> None:
             ],
         ),
         (
+            _MIRROR,
+            [
+                *rated(*mirror.RESOLUTIONS),
+                figures(results, [mirror.CPU], [mirror.WHERE], servers_of(results, mirror.CPU)),
+                *rated(*mirror.RATES),
+            ],
+        ),
+        (_BUCKET, [*rated(*bucket.RATES), figures(results, bucket.FIGURES, [bucket.WHERE], [BASE])]),
+        (
             _LOGIN,
             [
                 ratios_logged_in(results),
-                *rated(*authenticated.EVERYWHERE),
-                *rated(*(each for each in authenticated.LISTINGS if each not in authenticated.EVERYWHERE)),
+                *rated(*authenticated.LISTINGS, authenticated.SMALL),
                 *rated(authenticated.LARGE, authenticated.PART, authenticated.UPLOAD, authenticated.UPLOADS),
             ],
         ),

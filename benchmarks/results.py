@@ -140,6 +140,8 @@ class Results(msgspec.Struct, kw_only=True):
             again |= {(figure.measure, figure.corpus) for figure in part.figures}
             whole.shots = [each for each in whole.shots if (each.measure, each.corpus) not in again]
             whole.figures = [each for each in whole.figures if (each.measure, each.corpus) not in again]
+            whole.missing = [each for each in whole.missing if (each.measure, each.corpus) not in again]
+            whole.missing = [each for each in whole.missing if each.corpus != "*" or each.measure not in part.sections]
             whole.shots += part.shots
             whole.figures += part.figures
             whole.missing += part.missing
@@ -228,6 +230,8 @@ def versions(own: str) -> dict[str, str]:
         ("pypiserver", "gevent"),
         ("devpi-server", "devpi-server"),
         ("simple-repository-server", "simple-repository-server"),
+        ("proxpi", "proxpi"),
+        ("peryx", "peryx"),
     ):
         if number := installed_version(environment, distribution):
             found[distribution] = number
@@ -238,7 +242,7 @@ def versions(own: str) -> dict[str, str]:
 
 def own_version() -> str:
     done = _output(["git", "-C", str(PROJECT), "describe", "--always", "--dirty"])
-    return f"{version('quire')} ({done.strip()})" if done.strip() else version("quire")
+    return f"{version('quire-index')} ({done.strip()})" if done.strip() else version("quire-index")
 
 
 def _first_number(command: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ BCRYPT_COST = 10
 """Rounds of the passwords, as a power of two: what takes a processor about 70 ms."""
 SUFFIX = "+bcrypt"
 WARM_SECONDS = 1.0
-CLOSE = ("nginx", "bare", "loop", BASE)
+CLOSE = ("nginx", "bare", "loop", "direct", BASE)
 """How the labels begin of those that quire is about as fast as; one shot says more of the machine than of them."""
 CLOSE_SHOTS = 3
 _STEADY_SECONDS = 1.5

@@ -10,7 +10,7 @@ from benchmarks.peers import BARE_ASGI, PEERS, QUIRE, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.tables import capital, table, title
-from benchmarks.targets import TARGETS, number
+from benchmarks.targets import number
 
 _PLAIN = (
     *(pages.PAGE, pages.ONE, pages.LIST, pages.JSON, pages.LIST_JSON, pages.GZIP, pages.UNCHANGED),
@@ -20,7 +20,6 @@ _LOGGED_IN = (
     *(*authenticated.LISTINGS, authenticated.SMALL, authenticated.LARGE, authenticated.PART),
     *(authenticated.UPLOAD, authenticated.UPLOADS),
 )
-_SHORT = (pages.PAGE, pages.LIST, pages.UNCHANGED, files.SMALL, files.LARGE, uploads.ONE)
 _SERVERS = servers.MEASURES
 _WORK = (huge.UPLOADS, huge.UPLOAD, huge.NEW_PAGE, huge.PAGE, huge.STALE)
 _PREFERRED = ("M", "S", "L", "XL", BIG.name, uploads.EMPTY)
@@ -30,25 +29,6 @@ def ratios(results: Results) -> str:
     """How many times as fast quire is as each peer, a row for each question; on M if it was measured there."""
     peers = [name for name in (*PEERS, uploads.LOOP) if name != BASE]
     return _ratios(results, _PLAIN, peers)
-
-
-def in_short(results: Results) -> str:
-    """A summary for one screen: quire's rates on M and how many times as fast as each peer it is there."""
-    peers = [name for name in PEERS if name != BASE and any(_corpus(results, each, name) for each in _SHORT)]
-    rows = []
-    for measure in _SHORT:
-        corpus = next((name for name in _PREFERRED if results.of(measure, name, BASE)), "")
-        rate = results.rate(measure, corpus, BASE)
-        if rate is not None:
-            factors = [_factor(results, measure, peer, BASE) for peer in peers]
-            told = [f"{number(factor)}x" if factor else "" for factor in factors]
-            rows.append((capital(measure), f"{number(rate)}/s", *told))
-    verdicts = [verdict for _, verdict in (target.judge(results) for target in TARGETS)]
-    reached, judged = verdicts.count(True), len(verdicts) - verdicts.count(None)
-    if not rows or not judged:
-        return ""
-    sentence = f"{reached} of {judged} [targets](#targets) are reached; what misses them, and why, stands below them.\n"
-    return f"{table(('', 'quire', *(f'beside {_short(peer)}' for peer in peers)), rows)}\n{sentence}"
 
 
 def ratios_logged_in(results: Results) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measures import uploads
+from benchmarks.measures import bucket, mirror, uploads
 from benchmarks.peers import BARE_ASGI, LOGGING, NGINX_LOGGING, PEERS, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
@@ -12,12 +12,18 @@ from benchmarks.targets import TARGETS, number
 
 _MEGABYTES = {uploads.LARGE: uploads.LARGE_MEGABYTES}
 """Measures whose rates are told in MB/s, and what one answer counts for."""
+_NAMES = {
+    uploads.LOOP: "the loop of system calls",
+    mirror.DIRECT: "without quire",
+    mirror.HOSTED: "quire, the same files as its own",
+    bucket.DISK: "quire, a local directory",
+}
 
 
 def title(label: str) -> str:
     """A server's name for people, from its label in the results."""
-    if label == uploads.LOOP:
-        return "the loop of system calls"
+    if label in _NAMES:
+        return _NAMES[label]
     name, _, corpus = label.partition("@")
     name, _, login = name.partition(SUFFIX[0])
     known = PEERS | VARIANTS | LOGGING | {each.name: each for each in (BARE_ASGI, NGINX_LOGGING)}
@@ -59,7 +65,7 @@ def rates(results: Results, measure: str, corpora: Sequence[str]) -> str:
             for corpus in shown
         )
     ]
-    unit = ", MB/s" if measure in _MEGABYTES else ""
+    unit = ", MB/s" if measure in _MEGABYTES else ", seconds" if measure in mirror.RESOLUTIONS else ""
     return f"**{capital(measure)}{unit}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
 
 
@@ -68,7 +74,8 @@ def _rate(results: Results, measure: str, corpus: str, server: str, reasons: lis
     if rate is None:
         return _why(results.reason(measure, corpus, server), reasons)
     errors = sum(shot.errors for shot in results.of(measure, corpus, server))
-    text = number(rate * _MEGABYTES.get(measure, 1)) + (f", {errors} errors" if errors else "")
+    shown = 1 / rate if rate and measure in mirror.RESOLUTIONS else rate * _MEGABYTES.get(measure, 1)
+    text = number(shown) + (f", {errors} errors" if errors else "")
     if server == BASE:
         spread = results.spread(measure, corpus)
         return f"{text}{f' ±{spread / 2:.0%}' if spread is not None else ''}"

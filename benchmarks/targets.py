@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from benchmarks.corpora import BIG
 from benchmarks.measures import (
     authenticated,
+    bucket,
     burst,
     files,
     growth,
     logging,
     memory,
+    mirror,
     network,
     nfs,
     pages,
@@ -48,6 +50,16 @@ def _beside(measure: str, corpus: str, peer: str, least: float) -> Callable[[Res
         if not ratio:
             return NOT_MEASURED
         return f"{number(1 / ratio)}", 1 / ratio >= least
+
+    return judge
+
+
+def _times_of(measure: str, where: str, peer: str, most: float) -> Callable[[Results], Verdict]:
+    """quire's time over a peer's."""
+
+    def judge(results: Results) -> Verdict:
+        ratio = results.ratio(measure, where, peer)
+        return NOT_MEASURED if ratio is None else (number(ratio), ratio <= most)
 
     return judge
 
@@ -141,7 +153,16 @@ def _away_under_load(server: str) -> Callable[[Results], Verdict]:
     return _under_load(f"{network.QUESTIONS}: {question}", f"{nfs.RATE}: {question}", network.WHERE, server)
 
 
+def _mirrored(measure: str, least: float) -> Callable[[Results], Verdict]:
+    return _beside(measure, mirror.WHERE, mirror.HOSTED, least)
+
+
+def _in_bucket(measure: str, most: float) -> Callable[[Results], Verdict]:
+    return _at_most(measure, bucket.WHERE, BASE, most)
+
+
 _BURST = f"{BASE}{SUFFIX}"
+_FEWEST, _MOST = min(bucket.CONNECTIONS), max(bucket.CONNECTIONS)
 TARGETS = (
     Target(
         "quire serve: project page, M, beside nginx, both with an access log", "at least 0.5", _as_served(logging.PAGE)
@@ -181,6 +202,12 @@ TARGETS = (
     Target(
         "uploads, 8 clients, beside 8 loops", "at least 0.5", _beside(uploads.EIGHT, uploads.EMPTY, uploads.LOOP, 0.5)
     ),
+    Target(
+        "uploads, 1 client, the later target", "at least 0.6", _beside(uploads.ONE, uploads.EMPTY, uploads.LOOP, 0.6)
+    ),
+    Target(
+        "uploads, 8 clients, the later target", "at least 0.4", _beside(uploads.EIGHT, uploads.EMPTY, uploads.LOOP, 0.4)
+    ),
     Target("cold start, XL: first project page", "under 1 s", _at_most(starting.FIRST_PAGE, "XL", BASE, 1)),
     Target("cold start, XL: first project list", "under 3 s", _at_most(starting.FIRST_LIST, "XL", BASE, 3)),
     Target("memory of a worker, XL", "under 150 MiB", _at_most(memory.WORKER, "XL", BASE, 150)),
@@ -203,6 +230,38 @@ TARGETS = (
     Target("burst of 510: errors", "none", _at_most(burst.ERRORS, burst.WHERE, _BURST, 0)),
     Target("burst of 510: p95", "under 1 s", _at_most(burst.P95, burst.WHERE, _BURST, 1)),
     Target("burst of 510: p99", "under 1.5 s", _at_most(burst.P99, burst.WHERE, _BURST, 1.5)),
+    Target(
+        "mirror: time of a cold `uv pip compile`, beside no mirror",
+        "at most 1.3",
+        _times_of(mirror.COLD, mirror.WHERE, mirror.DIRECT, 1.3),
+    ),
+    Target("mirror: its first repeat", "at most 1", _times_of(mirror.REPEAT, mirror.WHERE, mirror.DIRECT, 1)),
+    Target("mirror: after a restart", "at most 1", _times_of(mirror.RESTART, mirror.WHERE, mirror.DIRECT, 1)),
+    Target("mirror: page of 10 files, beside own files", "at least 0.9", _mirrored(mirror.FEW, 0.9)),
+    Target("mirror: page of 4,000 files, beside own files", "at least 0.9", _mirrored(mirror.MANY, 0.9)),
+    Target(
+        "mirror: 304 for a page of 10 files, beside own files", "at least 0.9", _mirrored(mirror.FEW_UNCHANGED, 0.9)
+    ),
+    Target("mirror: 304 for a page of 4,000 files", "at least 0.9", _mirrored(mirror.MANY_UNCHANGED, 0.9)),
+    Target(
+        f"bucket: page, {_FEWEST} connections, beside a local directory",
+        "at least 0.5",
+        _beside(bucket.page(_FEWEST), bucket.WHERE, bucket.DISK, 0.5),
+    ),
+    Target(
+        f"bucket: page, {_MOST} connections, beside a local directory",
+        "at least 0.5",
+        _beside(bucket.page(_MOST), bucket.WHERE, bucket.DISK, 0.5),
+    ),
+    Target(
+        "bucket: GETs for each request and worker, 2,000 requests/s on one page",
+        "at most 0.1",
+        _in_bucket(bucket.GETS, 0.1),
+    ),
+    Target("bucket 10 ms away: page, median", "under 15 ms", _in_bucket(bucket.PAGE_AWAY, 15)),
+    Target("bucket 10 ms away: upload, median", "under 120 ms", _in_bucket(bucket.UPLOAD_AWAY, 120)),
+    Target("bucket 10 ms away: start to the first right page", "under 1 s", _in_bucket(bucket.START_AWAY, 1)),
+    Target("bucket 10 ms away: list of 1,000,000 names, cold", "under 5 s", _in_bucket(bucket.NAMES_AWAY, 5)),
 )
 
 

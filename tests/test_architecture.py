@@ -116,6 +116,7 @@ def test_tests_mirror_the_source() -> None:
         "architecture",
         "benchmarks",
         "benchmarks_network",
+        "benchmarks_run",
         "benchmarks_sizing",
         "comparison",
         "docs",

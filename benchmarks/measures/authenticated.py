@@ -27,8 +27,6 @@ PAGE, LIST, ONE, UNCHANGED = map(logging_in, (pages.PAGE, pages.LIST, pages.ONE,
 JSON, LIST_JSON, GZIP = map(logging_in, (pages.JSON, pages.LIST_JSON, pages.GZIP))
 SMALL, LARGE, PART = map(logging_in, (files.SMALL, files.LARGE, files.PART))
 UPLOAD, UPLOADS = map(logging_in, (uploads.ONE, uploads.EIGHT))
-EVERYWHERE = (PAGE, LIST, UNCHANGED, SMALL)
-"""Measured on every corpus; the others on one."""
 LISTINGS = (PAGE, LIST, ONE, UNCHANGED, JSON, LIST_JSON, GZIP)
 
 Shoot = Callable[[Server], Load]
@@ -37,27 +35,24 @@ Shoot = Callable[[Server], Load]
 def measure(suite: Suite) -> None:
     login = suite.login()
     guarded = suite.others("auth", "page")
-    for corpus in suite.corpora:
-        suite.say(f"pages with a login, corpus {corpus.name}")
-        ask = Questions(corpus, suite.seconds)
-        shots: dict[str, Shoot] = {
-            PAGE: ask.rotating,
-            LIST: ask.listed,
-            UNCHANGED: ask.unchanged,
-            SMALL: ask.small_file,
-        }
-        if corpus is suite.middle:
-            shots |= {
-                ONE: ask.one,
-                JSON: partial(ask.rotating, form="json"),
-                LIST_JSON: partial(ask.listed, form="json"),
-                GZIP: partial(ask.rotating, form="gzip"),
-            }
-        with (
-            suite.running(corpus, [QUIRE]) as plain,
-            suite.running(corpus, [QUIRE, *guarded], login, measures=list(shots)) as servers,
-        ):
-            _interleave(suite, shots, corpus.name, plain | _asking(suite, servers, ask, list(shots)))
+    corpus = suite.middle
+    suite.say(f"pages with a login, corpus {corpus.name}")
+    ask = Questions(corpus, suite.seconds)
+    shots: dict[str, Shoot] = {
+        PAGE: ask.rotating,
+        LIST: ask.listed,
+        ONE: ask.one,
+        UNCHANGED: ask.unchanged,
+        SMALL: ask.small_file,
+        JSON: partial(ask.rotating, form="json"),
+        LIST_JSON: partial(ask.listed, form="json"),
+        GZIP: partial(ask.rotating, form="gzip"),
+    }
+    with (
+        suite.running(corpus, [QUIRE]) as plain,
+        suite.running(corpus, [QUIRE, *guarded], login, measures=list(shots)) as servers,
+    ):
+        _interleave(suite, shots, corpus.name, plain | _asking(suite, servers, ask, list(shots)))
     suite.say("large files with a login")
     ask = Questions(BIG, suite.seconds)
     with (
@@ -98,7 +93,6 @@ def _one_after_the_other(suite: Suite, peers: list[Peer], login: Login) -> None:
     for peer in peers:
         if peer.name in visible.SHARING:
             visible.measure_peer(suite, peer, login)
-    corpus = suite.middle
     for peer in peers:
-        starting.measure_peer(suite, corpus, peer, login)
-        memory.measure_peer(suite, corpus, peer, login)
+        starting.measure_peer(suite, suite.middle, peer, login)
+        memory.measure_peer(suite, suite.middle, peer, login)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.corpora import Corpus
-from benchmarks.load import Load, percentile
+from benchmarks.load import Load, percentile, single
 from benchmarks.peers import QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.results import BASE
@@ -76,8 +76,7 @@ def _large_into_loop(suite: Suite, release: Release, order: int) -> Load:
 def _one(send: Send, release: Release) -> Load:
     began = time.perf_counter()
     send(release)
-    took = time.perf_counter() - began
-    return Load(1, took, 0, 0, took * 1000, took * 1000, took * 1000, connections=1)
+    return single(time.perf_counter() - began)
 
 
 def into_server(suite: Suite, peer: Peer, clients: int, login: Login | None, order: int) -> Load:

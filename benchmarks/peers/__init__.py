@@ -16,6 +16,8 @@ from benchmarks.peers.ours import (
     SERVE,
     VARIANTS,
 )
+from benchmarks.peers.peryx import PERYX
+from benchmarks.peers.proxpi import PROXPI
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
@@ -30,6 +32,8 @@ __all__ = [
     "NGINX",
     "NGINX_LOGGING",
     "PEERS",
+    "PERYX",
+    "PROXPI",
     "QUIRE",
     "QUIRE_STORE_ALONE",
     "SERVE",
@@ -41,5 +45,7 @@ __all__ = [
     "served",
 ]
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (QUIRE, NGINX, BARE, SIMPLE_DIR, CACHED_DIR, MIRROR, DEVPI)}
+PEERS: dict[str, Peer] = {
+    peer.name: peer for peer in (QUIRE, NGINX, BARE, SIMPLE_DIR, CACHED_DIR, MIRROR, DEVPI, PROXPI, PERYX)
+}
 """By name; quire first: every other one is measured between two measurements of it."""

@@ -5,28 +5,20 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import shutil
 import subprocess
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.serving import environment, free_port
 
-from benchmarks.corpora import BIG, BIG_BYTES, Corpus
+from benchmarks.corpora import Corpus
 from benchmarks.environments import programs
+from benchmarks.peers.filling import fill, filled
 from benchmarks.peers.server import Launch, Peer
 from benchmarks.processes import Unavailable, started, wait_for
-from benchmarks.progress import lasting
-from benchmarks.uploading import Release, Uploader
 
-FILL_SECONDS = 240.0
-"""A corpus whose upload would take longer is left out."""
-_TRIAL_SECONDS = 5.0
-_CLIENTS = 4
 _PASSWORD = "bench-password"
 _INDEX = "/bench/dev/"
 
@@ -43,21 +35,10 @@ def _server(folder: Path, port: int) -> list[str]:
 
 
 def _command(launch: Launch) -> list[str]:
-    if launch.corpus is None:
-        folder = launch.work / "devpi"
-        _make(folder, launch.work, None)
-        return _server(folder, launch.port)
-    folder = launch.corpus.home / "devpi"
-    if not folder.exists():
-        building = launch.corpus.home / "devpi.new"
-        shutil.rmtree(building, ignore_errors=True)
-        building.parent.mkdir(parents=True, exist_ok=True)
-        _make(building, launch.work, launch.corpus)
-        building.rename(folder)
-    return _server(folder, launch.port)
+    return _server(filled(launch, "devpi", partial(_make, launch.work)), launch.port)
 
 
-def _make(folder: Path, work: Path, corpus: Corpus | None) -> None:
+def _make(work: Path, folder: Path, corpus: Corpus | None) -> None:
     """A server's directory with the index, and the corpus in it."""
     init = [str(programs("devpi-server") / "devpi-init"), "--serverdir", str(folder), "--no-root-pypi"]
     done = subprocess.run(init, env=environment(), capture_output=True, text=True, check=False)
@@ -69,43 +50,7 @@ def _make(folder: Path, work: Path, corpus: Corpus | None) -> None:
         api(port, "PUT", "/bench", {"password": _PASSWORD})
         api(port, "PUT", _INDEX.rstrip("/"), {"bases": [], "volatile": True}, login=_login(port))
         if corpus is not None:
-            _fill(port, corpus)
-
-
-def _fill(port: int, corpus: Corpus) -> None:
-    began = time.monotonic()
-    files = ((number, file) for number in range(corpus.projects) for file in range(corpus.files_each))
-    lock = threading.Lock()
-    login = _login(port)
-    sent = 0
-
-    def client(_: int) -> None:
-        nonlocal sent
-        uploader = Uploader(port, _INDEX, login)
-        for number, file in _locked(files, lock):
-            uploader.send(Release(corpus.project(number), f"1.{file}", BIG_BYTES if corpus.name == BIG.name else 0))
-            with lock:
-                sent += 1
-                took = time.monotonic() - began
-                estimate = took / sent * corpus.files
-            if took > _TRIAL_SECONDS and estimate > FILL_SECONDS:
-                raise Unavailable(
-                    f"uploading {corpus.files:,} files to it, at {sent / took:.0f} a second, would take "
-                    f"{estimate / 60:.0f} minutes"
-                )
-        uploader.close()
-
-    with lasting(f"uploading corpus {corpus.name} to devpi-server"), ThreadPoolExecutor(_CLIENTS) as pool:
-        list(pool.map(client, range(_CLIENTS)))
-
-
-def _locked(items: Iterator[tuple[int, int]], lock: threading.Lock) -> Iterator[tuple[int, int]]:
-    while True:
-        with lock:
-            item = next(items, None)
-        if item is None:
-            return
-        yield item
+            fill("devpi-server", port, _INDEX, _login(port), corpus)
 
 
 def api(port: int, method: str, path: str, document: object = None, login: Mapping[str, str] | None = None) -> Any:
@@ -126,7 +71,7 @@ def api(port: int, method: str, path: str, document: object = None, login: Mappi
 DEVPI = Peer(
     "devpi",
     "devpi-server",
-    "devpi",
+    "own",
     _command,
     frozenset({"list", "page", "file", "json", "range", "upload"}),
     simple={"html": f"{_INDEX}+simple/"},

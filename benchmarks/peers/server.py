@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import re
 import tempfile
@@ -67,8 +68,8 @@ class Peer:
     name: str
     title: str
     """For tables."""
-    form: Literal["store", "flat", "tree", "pages", "devpi", "none"]
-    """The form of a corpus that it serves."""
+    form: Literal["store", "flat", "tree", "pages", "own", "none"]
+    """The form of a corpus that it serves; its own is filled by uploads."""
     command: Callable[[Launch], list[str]]
     """The command that starts it; installs it first. Raises Unavailable."""
     offers: frozenset[str]
@@ -172,6 +173,14 @@ def root_of(peer: Peer, corpus: Corpus | None, work: Path) -> Path:
     if corpus is None or peer.form not in forms:
         return work
     return {"store": lambda: corpus.store, "flat": lambda: corpus.flat, "tree": lambda: corpus.tree}[peer.form]()
+
+
+def answers(port: int) -> bool:
+    """Whether a server answers on this port, without an error of its own. Raises OSError."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
 
 
 def _is_ready(server: Server, corpus: Corpus | None) -> bool:
