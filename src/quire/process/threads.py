@@ -6,11 +6,7 @@ Nothing is started before it is needed, so a server may make a worker and fork a
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from quire.process.handover import Handover
+from typing import Final
 
 READERS: Final = 16
 SENDERS: Final = 16
@@ -31,7 +27,7 @@ CATALOGERS: Final = 1
 
 
 class Threads:
-    """Pools, each made when it is first asked for. Belongs to one event loop."""
+    """Eight pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -48,15 +44,8 @@ class Threads:
         """For reading or rendering much at once."""
         return self._pool("large", LARGE_PAGES)
 
-    @cached_property
-    def changing(self) -> Handover:
-        """For the changes of requests."""
-        from quire.process.handover import Handover  # noqa: PLC0415 - most servers change nothing at first
-
-        return Handover(WRITERS, "change")
-
     def writers(self) -> ThreadPoolExecutor:
-        """For other work that writes."""
+        """For changes."""
         return self._pool("write", WRITERS)
 
     def large_uploads(self) -> ThreadPoolExecutor:
@@ -77,8 +66,6 @@ class Threads:
 
     def close(self) -> None:
         """Start nothing more, and drop the work that waits. For the end of the process."""
-        if "changing" in self.__dict__:
-            self.changing.close()
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

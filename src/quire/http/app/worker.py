@@ -369,7 +369,9 @@ class Worker:
 
     async def in_writer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that writes. Reads never wait behind it."""
-        return await self._threads.changing.run(partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.writers(), partial(function, *args, **kwargs)
+        )
 
     async def for_large_upload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `in_writer`, for an upload that takes long. Other changes never wait behind it."""
