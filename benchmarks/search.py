@@ -111,6 +111,10 @@ def kinds(projects: int) -> dict[str, Callable[[random.Random], dict[str, str]]]
             "q": chosen.choice(WORDS),
             "since": "2099-01-01",
         },
+        "a common word, a filter that one in 84 passes": lambda chosen: {
+            "q": chosen.choice(WORDS),
+            "since": "2026-12-28",
+        },
         "no words, a filter that nothing passes": lambda _: {"uploader": "nobody"},
         "a common word, for a Python": lambda chosen: {"q": chosen.choice(WORDS), "python": "3.12"},
         "page 10 of a common word": lambda chosen: {"q": chosen.choice(WORDS), "page": "10"},

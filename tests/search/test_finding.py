@@ -1,7 +1,8 @@
-"""Projects that need another one, in the catalog: the same pages of them however many there are."""
+"""Finding in the catalog: names with a mistype, names with several words, and projects that need another one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from quire.search import finding
 from quire.search.catalog import Catalog
 from quire.search.facts import Facts, Needed
+from quire.search.query import Query
 
 PLACES = ("near", "far")
 
@@ -28,3 +30,75 @@ def test_dependents_are_in_the_order_of_their_names(tmp_path: Path, number: int)
         after = page[-1].name
     catalog.close()
     assert found == sorted(names)
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """Thousands of names that share most of their letters, and a few others."""
+    catalog = Catalog(tmp_path_factory.mktemp("alike"))
+    catalog.add_names("near", [f"data-client-{number:04}" for number in range(3000)])
+    catalog.add_names("near", ["fast", "acme-tools", "tools-of-acme", "toolset-acmeish", "stools-acme"])
+    words = Facts(display="", summary="acme-tool cream", updated="2026-01-02T03:04:05Z", uploaders=("alice",))
+    catalog.put("near", {f"described-{number}": ("tag", words) for number in range(20)})
+    yield catalog
+    catalog.close()
+
+
+def _found(catalog: Catalog, query: Query) -> list[str]:
+    return [each.name for each in finding.find(catalog, query, PLACES).candidates]
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_mistype_is_found_among_thousands_of_names_alike(alike: Catalog, place: int) -> None:
+    """Where its end tells them apart: another letter, one too few, one too many, and two that changed places."""
+    name = "data-client-2977"
+    left, right = name[:place], name[place:]
+    mistyped = {
+        f"{left}q{right[1:]}",
+        f"{left}q{right}",
+        f"{left}{right[1:]}",
+        f"{left}{right[1]}{right[0]}{right[2:]}",
+    }
+    for each in sorted(mistyped):
+        assert name in _found(alike, Query(each)), each
+
+
+def test_a_short_name_with_a_mistype(alike: Catalog) -> None:
+    """It is found by single groups of three letters."""
+    assert [_found(alike, Query(each)) for each in ("fist", "fastt", "fats")] == [["fast"]] * 3
+
+
+@pytest.mark.parametrize("name", ["numpy", "pandas", "requests", "sqlalchemy", "scikit-learn", "typing-extensions"])
+def test_one_mistype_anywhere_in_a_name(name: str, tmp_path: Path) -> None:
+    """Letters that changed places, also where the parts meet by which it is found."""
+    catalog = Catalog(tmp_path)
+    catalog.add_names("near", [name])
+    for place in range(len(name) - 1):
+        swapped = f"{name[:place]}{name[place + 1]}{name[place]}{name[place + 2 :]}"
+        for each in {swapped, f"{name[:place]}{name[place + 1 :]}", f"{name[:place]}q{name[place:]}"} - {name}:
+            assert _found(catalog, Query(each)) == [name], each
+    catalog.close()
+
+
+def test_names_with_several_words(alike: Catalog) -> None:
+    """In any order; those that have them whole are first, and then those with words that begin so."""
+    assert _found(alike, Query("tools acme"))[:2] == ["acme-tools", "tools-of-acme"]
+    assert _found(alike, Query("tool acme"))[:3] == ["acme-tools", "tools-of-acme", "toolset-acmeish"]
+    assert _found(alike, Query("lset cme")) == []
+
+
+def test_words_that_many_projects_have_are_no_mistype(alike: Catalog) -> None:
+    """A name like them is found only where the words find few."""
+    assert sorted(_found(alike, Query("acme-tool cream"))) == sorted(f"described-{number}" for number in range(20))
+    assert _found(alike, Query("acme-tols"))[0] == "acme-tools"
+
+
+@pytest.mark.parametrize(
+    ("since", "uploader", "number"),
+    [("", "", 20), ("2026-01-02", "alice", 20), ("2026-01-03", "", 0), ("", "bob", 0), ("2026-01-03", "alice", 0)],
+)
+def test_a_filter_that_nothing_passes(alike: Catalog, since: str, uploader: str, number: int) -> None:
+    """Nothing is found then, with words and without."""
+    assert len(_found(alike, Query("cream", since=since, uploader=uploader))) == number
+    if since or uploader:
+        assert len(_found(alike, Query(since=since, uploader=uploader))) == number

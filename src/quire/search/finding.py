@@ -1,15 +1,17 @@
 """Finds the projects that a query may mean, the best first. They are candidates: the index decides what there is.
 
-Ranks: the exact name, names that begin with it, names with the words, names with it inside, names with a mistype,
-projects with the words anywhere. Each rank is bounded, so a word that all projects have costs no more than another.
+Ranks: the exact name, names that begin with it, names with the words, names with it inside, names with a mistype (only
+where the words find few), projects with the words anywhere. Each rank is bounded, so a word that all projects have
+costs no more than another.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, Final, NamedTuple
+from functools import cache, partial
+from itertools import combinations, pairwise
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from quire.search.catalog import Catalog, Row
 from quire.search.facts import python_bit
@@ -24,9 +26,9 @@ _MOST_OF_NAMES: Final = 200
 _MOST_MATCHES: Final = 5000
 """Matches of words that are filtered."""
 _MOST_POSTINGS: Final = 1000
-"""Names with one trigram."""
+"""Names with one part of a mistyped name."""
 _MOST_TRIGRAMS: Final = 16
-_MOST_COMPARED: Final = 200
+_MOST_COMPARED: Final = 100
 _MOST_SCORED: Final = 500
 _ENOUGH: Final = 10
 """With so many others, names with a mistype are not looked for."""
@@ -45,6 +47,9 @@ class Candidate(NamedTuple):
     """Of its row."""
     place: str
     name: str
+
+
+_Step: TypeAlias = Callable[[], list[Candidate]]
 
 
 class Found(NamedTuple):
@@ -112,16 +117,20 @@ class _Finding:
         self._wanted = min(max(_COUNTED, query.page * PAGE_SIZE + _SPARE), MOST)
 
     def run(self) -> Found:
+        if not self._may_pass():
+            return Found([], is_cut=False)
         query, words = self._query, self._query.words
-        steps: list[Callable[[], Iterable[Candidate]]] = [self._latest]
+        steps: list[_Step] = [self._latest]
         if query.text:
             steps = self._by_name(query.name) if query.name else []
             if words:
                 matching = _matching(words)[int(query.is_filtered) :]
-                steps += [partial(self._named, each) for each in matching]
-                steps += self._by_likeness(query.name) if query.name else []
-                if max(map(len, words)) > 1:
-                    steps += [partial(self._anywhere, each, words) for each in matching]
+                steps += self._by_words(words, matching)
+                texts = matching if max(map(len, words)) > 1 else ()
+                anywhere = [cache(partial(self._anywhere, each, words)) for each in texts]
+                if query.name:
+                    steps += self._by_likeness(query.name, anywhere)
+                steps += anywhere
         for step in steps:
             for each in step():
                 self._found.setdefault(each.number, each)
@@ -129,18 +138,41 @@ class _Finding:
                 return Found(list(self._found.values())[: self._wanted], is_cut=True)
         return Found(list(self._found.values()), is_cut=False)
 
+    def _may_pass(self) -> bool:
+        """Whether there is an upload since then, and one by this uploader."""
+        query, asked = self._query, list[tuple[str, str]]()
+        if query.since:
+            asked.append(("SELECT 1 FROM projects WHERE updated >= ? LIMIT 1", query.since))
+        if query.uploader:
+            asked.append(("SELECT 1 FROM people WHERE person = ? LIMIT 1", query.uploader))
+        return all(self._connection.execute(sql, (value,)).fetchone() for sql, value in asked)
+
     def _latest(self) -> list[Candidate]:
         hint = "" if self._query.is_filtered else "INDEXED BY by_update "
         return self._select(f"{hint}WHERE", (), "ORDER BY p.updated DESC")
 
-    def _by_name(self, name: str) -> list[Callable[[], Iterable[Candidate]]]:
+    def _by_name(self, name: str) -> list[_Step]:
         return [
             lambda: self._select("WHERE p.name = ? AND", (name,)),
             lambda: sorted(self._select("WHERE p.name > ? AND p.name < ? AND", (name, f"{name}~")), key=_length),
         ]
 
-    def _by_likeness(self, name: str) -> list[Callable[[], Iterable[Candidate]]]:
-        return [lambda: self._inside(name), lambda: self._mistyped(name)]
+    def _by_likeness(self, name: str, anywhere: Sequence[_Step]) -> list[_Step]:
+        """Names with this one inside, and those with a mistype; none of these where the words find enough anywhere."""
+
+        def mistyped() -> list[Candidate]:
+            if len(self._found) >= _ENOUGH or (anywhere and len(anywhere[0]()) >= _ENOUGH):
+                return []
+            return self._mistyped(name)
+
+        return [partial(self._inside, name), mistyped]
+
+    def _by_words(self, words: Sequence[str], matching: Sequence[str]) -> list[_Step]:
+        """Names with all the words. SQLite reads all projects with each of several words for that, wherever the words
+        are, so such names are found by the trigrams of names."""
+        if len(words) > 1 and all(len(each) >= _TRIGRAM and each.isascii() for each in words):
+            return [partial(self._named_so, words)]
+        return [partial(self._named, each) for each in matching]
 
     def _select(self, condition: str, values: tuple[object, ...], order: str = "") -> list[Candidate]:
         sql = f"SELECT {_COLUMNS} FROM projects p {condition} {self._filter.where} {order} LIMIT ?"  # noqa: S608 - ours
@@ -150,6 +182,18 @@ class _Finding:
     def _named(self, match: str) -> list[Candidate]:
         found = self._words(f"{{name}} : ({match})", _COLUMNS)
         return sorted((Candidate(*each) for each in found), key=_length)
+
+    def _named_so(self, words: Sequence[str]) -> list[Candidate]:
+        """Names with all words, those with all of them whole first."""
+
+        def rank(each: Candidate) -> int:
+            parts = each.name.split("-")
+            whole, begun = (all(map(has, words)) for has in (parts.__contains__, partial(_begins_one, parts)))
+            return 0 if whole else 1 if begun else 2
+
+        found = self._trigrams([each for word in words for each in _trigrams(word)], "", MOST)
+        ranked = sorted((rank(each), *_length(each), each) for each in found)
+        return [each for *_, each in ranked if rank(each) < 2]
 
     def _words(self, match: str, columns: str, most: int = MOST) -> list[tuple[Any, ...]]:
         sql = (
@@ -169,30 +213,37 @@ class _Finding:
         return [each for _, _, each in sorted(scored, key=lambda each: (*each[:2], each[2].name))]
 
     def _inside(self, name: str) -> list[Candidate]:
-        trigrams = list(dict.fromkeys(_trigrams(name)))[:_MOST_TRIGRAMS]
+        return sorted(self._trigrams(_trigrams(name), name, self._wanted + 1), key=_length)
+
+    def _trigrams(self, trigrams: Sequence[str], inside: str, most: int) -> list[Candidate]:
+        """Names that have all of these trigrams, and a text inside."""
         if not trigrams:
             return []
-        match = " AND ".join(f'"{each}"' for each in trigrams)
+        match = _all_of(list(dict.fromkeys(trigrams))[:_MOST_TRIGRAMS])
         sql = (
             f"SELECT {_COLUMNS} FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?) m"  # noqa: S608 - ours
             f" JOIN projects p ON p.id = m.rowid WHERE instr(p.name, ?) AND {self._filter.where} LIMIT ?"
         )
-        found = self._connection.execute(sql, (match, _MOST_MATCHES, name, *self._filter.values, self._wanted + 1))
-        return sorted((Candidate(*each) for each in found), key=_length)
+        values = (match, _MOST_MATCHES, inside, *self._filter.values, most)
+        return [Candidate(*each) for each in self._connection.execute(sql, values)]
 
     def _mistyped(self, name: str) -> list[Candidate]:
-        """The projects whose names have many trigrams of this one, and are few edits away; none where others are
-        enough, or a name begins with this one: then it is not mistyped."""
+        """The projects whose names have parts of this one, and are few edits away; none where a name begins with this
+        one: then it is not mistyped."""
         most = most_edits(name)
-        if not most or len(self._found) >= _ENOUGH or any(each.name.startswith(name) for each in self._found.values()):
+        if not most or any(each.name.startswith(name) for each in self._found.values()):
             return []
-        trigrams = list(dict.fromkeys(_trigrams(f"^{name}$")))[:_MOST_TRIGRAMS]
+        near = (self._near(name, matches, most) for matches in _parts(f"^{name}$", most + 1) if matches)
+        return next(filter(None, near), [])
+
+    def _near(self, name: str, matches: Sequence[str], most: int) -> list[Candidate]:
+        """Names that fulfil most of these, and are at most so many edits away."""
         one = "SELECT rowid FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?)"
         sql = (
-            f"SELECT rowid FROM ({' UNION ALL '.join([one] * len(trigrams))})"  # noqa: S608 - ours
+            f"SELECT rowid FROM ({' UNION ALL '.join([one] * len(matches))})"  # noqa: S608 - ours
             " GROUP BY rowid ORDER BY count(*) DESC, rowid LIMIT ?"
         )
-        values = [value for each in trigrams for value in (f'"{each}"', _MOST_POSTINGS)]
+        values = [value for each in matches for value in (each, _MOST_POSTINGS)]
         compared = [row for (row,) in self._connection.execute(sql, (*values, _MOST_COMPARED))]
         marks = ", ".join("?" * len(compared))
         sql = f"SELECT {_COLUMNS} FROM projects p WHERE p.id IN ({marks}) AND {self._filter.where}"  # noqa: S608 - ours
@@ -228,6 +279,26 @@ def _matching(words: Sequence[str]) -> tuple[str, str]:
 
 def _trigrams(text: str) -> list[str]:
     return [text[place : place + _TRIGRAM] for place in range(len(text) - _TRIGRAM + 1)]
+
+
+def _all_of(trigrams: Iterable[str]) -> str:
+    return " AND ".join(f'"{each}"' for each in trigrams)
+
+
+def _parts(text: str, number: int) -> tuple[list[str], list[str]]:
+    """How to find texts with fewer than `number` mistypes: by each pair of so many parts, of which nearly always one is
+    right, and by each part. Two letters that changed places may be in two parts, so a part has not the letters beside
+    another one. A short text has its trigrams alone as parts."""
+    if len(text) < number * _TRIGRAM + 2 * (number - 1):
+        return [], [_all_of([each]) for each in dict.fromkeys(_trigrams(text))]
+    ends = [len(text) * each // number for each in range(number + 1)]
+    inside = ((begin + (begin > 0), end - (end < len(text))) for begin, end in pairwise(ends))
+    parts = [_trigrams(text[begin:end])[:_MOST_TRIGRAMS] for begin, end in inside]
+    return [_all_of(first + second) for first, second in combinations(parts, 2)], [_all_of(each) for each in parts]
+
+
+def _begins_one(parts: Sequence[str], word: str) -> bool:
+    return any(each.startswith(word) for each in parts)
 
 
 def _length(each: Candidate) -> tuple[int, str]:
