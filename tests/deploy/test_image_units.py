@@ -159,7 +159,7 @@ def test_commands_of_the_compose_page_name_the_file() -> None:
     for command in commands:
         flag, file, verb, *rest = shlex.split(command)
         assert (flag, file in services) == ("--file", True), command
-        assert verb in {"up", "down", "logs", "exec"}
+        assert verb in {"up", "down", "logs", "exec", "run"}
         words = rest[:1] if verb == "exec" else [word for word in rest if not word.startswith("--")]
         assert set(words) <= services[file], command
     assert {shlex.split(command)[1] for command in commands} == services.keys()

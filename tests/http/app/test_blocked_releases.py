@@ -101,6 +101,7 @@ def test_severe_advisories_are_blocked(rig: Rig) -> None:
 
 def test_no_file_is_served_unchecked(rig: Rig) -> None:
     """While the data that a policy needs is missing, the answer is 503; `quire osv update` mends it."""
+    rig.quire("policy", "set", "--malicious", "block")
     rig.take_in(document("MAL-2024-4", "far", versions=["2.0"]))
     for blob in (rig.site.root / "quire" / "blobs" / "advisories").glob("*/*"):
         blob.unlink()
