@@ -274,6 +274,7 @@ def test_ls_and_show(quire: Quire, index: Index) -> None:
     out, _ = quire("show", "alpha")
     assert "Shown\t2.0\n" in out
     assert "Summary\talpha for tests\n" in out
+    assert ", uploaded by somebody, yanked: old\n" in quire("show", "alpha", "1.0")[0]
     shown = quire.json("show", "alpha", "1.0.0")
     assert (shown["version"], shown["versions"]) == ("1.0", ["1.0", "2.0"])
     assert shown["metadata"]["summary"] == "alpha for tests"

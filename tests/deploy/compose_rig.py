@@ -42,7 +42,8 @@ class Project:
         """Run podman-compose; what it said. Raises AssertionError when it fails."""
         program = environments.programs("podman-compose") / "podman-compose"
         done = subprocess.run(
-            [program, "--project-name", self.name, "--file", COMPOSE / self.file, *arguments],
+            [program, "--project-name", self.name, "--file", COMPOSE.relative_to(PROJECT) / self.file, *arguments],
+            cwd=PROJECT,  # as the pages say
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

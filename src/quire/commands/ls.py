@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_table(
         ("File", "Version", "Size", "Uploaded", "Note"),
         [
-            (each.filename, each.version, in_words(each.size), (each.uploaded or "")[:10], _note(each))
+            (each.filename, each.version, in_words(each.size), (each.uploaded or "")[:10], note_of(each))
             for each in found.files
         ],
     )
@@ -90,7 +90,8 @@ def _kind(project: ProjectEntry) -> str:
     return " and ".join([*kinds, "stored"] if kinds and project.stored else kinds)
 
 
-def _note(file: FileEntry) -> str:
+def note_of(file: FileEntry) -> str:
+    """The source of a file other than an upload, and its yank; empty where there is neither."""
     notes = [f"drop-in: {file.place}"] if file.drop_in else ["mirrored"] if file.mirrored else []
     if file.yanked is not False:
         notes.append("yanked" if file.yanked is True else f"yanked: {file.yanked}")

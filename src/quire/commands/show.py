@@ -17,6 +17,7 @@ import msgspec
 from quire.administration.documents import FileEntry
 from quire.commands.administering import OFFERED, OWN, add_place_flags, open_administration, say_what_is_behind, url_of
 from quire.commands.common import count, plain, print_json, print_table
+from quire.commands.ls import note_of
 from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
 from quire.domain.sizes import in_words
@@ -87,9 +88,14 @@ def _text(value: object) -> str:
 
 
 def _line(file: FileEntry) -> str:
-    marks = ["yanked"] if file.yanked is not False else []
-    marks += [f"drop-in: {file.place}"] if file.drop_in else ["mirrored"] if file.mirrored else []
-    marks += [f"by {file.uploader}"] if file.uploader else []
+    uploader = f"uploaded by {file.uploader}" if file.uploader else ""
     sha256 = file.hashes.get("sha256", "")
-    words = [file.filename, in_words(file.size), (file.uploaded or "")[:19], f"sha256 {sha256}", *marks]
+    words = [
+        file.filename,
+        in_words(file.size),
+        (file.uploaded or "")[:19],
+        f"sha256 {sha256}",
+        uploader,
+        note_of(file),
+    ]
     return ", ".join(word for word in words if word)
