@@ -146,7 +146,7 @@ def _command(
     rootfs: Path, folder: Path, memory: str, descriptors: Sequence[int], settings: dict[str, str]
 ) -> list[str]:
     serial, *wires = descriptors
-    seen = f"/{REAL}{folder}"
+    seen = f"/{REAL}{folder.resolve()}"  # a link there would be followed in the root file system
     settings = settings | {
         "exchange": seen,
         "host": f"/{REAL}",
