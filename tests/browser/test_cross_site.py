@@ -209,7 +209,7 @@ def test_each_layer_refuses_by_itself(
             assert attack.replay(sent, token=token, drops=False).status_code == 403
             assert attack.replay(sent).status_code == 403
             assert state(site) == before
-            assert attack.replay(sent, token=token).status_code == 200
+            assert attack.replay(sent, token=token).status_code in {200, 303}  # with its result, or led on to it
             assert state(site) != before
 
 
