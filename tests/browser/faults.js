@@ -1,6 +1,8 @@
-/* All that hostile content has brought into the page that is shown, in words. `isOurs`: a page of the web interface. */
-(isOurs) => {
+/* All that hostile content has brought into the page that is shown, in words. `isOurs`: a page of the web interface.
+   `isTyped`: a page that gives back what its reader typed, in fields. */
+(asked) => {
     "use strict";
+    const { isOurs, isTyped } = asked;
     const faults = [], own = location.origin, all = [...document.querySelectorAll("*")];
     const found = (fault, each) => faults.push(`${fault}: ${each.outerHTML.slice(0, 160)}`);
     const ELEMENTS = new Set([
@@ -41,7 +43,9 @@
         if ([...each.attributes].some(({ name }) => /^(hx-|data-|aria-|name$|role$)/.test(name))) { found("an attribute", each); }
     }
     /* the values of hidden fields are shown nowhere, and the server compares them with what it has */
-    const html = document.documentElement.outerHTML.replace(/<input type="hidden"(?: [\w-]+="[^"]*")*>/g, "");
+    const copy = document.documentElement.cloneNode(true);
+    copy.querySelectorAll(isTyped ? "input, textarea" : "input[type=hidden]").forEach((each) => each.remove());
+    const html = copy.outerHTML;
     const hidden = INVISIBLE.exec(html);
     if (hidden) {
         const around = html.slice(Math.max(0, hidden.index - 80), hidden.index + 20);

@@ -64,9 +64,14 @@ def _note(found: Watched, dialog: Dialog) -> None:
     dialog.dismiss()
 
 
-def faults_of(found: Watched, *, is_ours: bool = True) -> list[str]:
-    """All that is wrong with the page that is shown; what was noted is forgotten."""
-    said = [*found.problems, *found.overflow()[:3], *found.page.evaluate(_FAULTS, is_ours)]
+def faults_of(found: Watched, *, is_ours: bool = True, is_typed: bool = False) -> list[str]:
+    """All that is wrong with the page that is shown; what was noted is forgotten. `is_typed`: it gives back what its
+    reader typed."""
+    said = [
+        *found.problems,
+        *found.overflow()[:3],
+        *found.page.evaluate(_FAULTS, {"isOurs": is_ours, "isTyped": is_typed}),
+    ]
     found.requests.clear()
     found.errors.clear()
     return said
@@ -124,7 +129,7 @@ def test_words_that_are_typed_are_text(browser: Browser, filled: Filled, text: s
                 found.open(address)
                 if number < page.locator(_FORMS).count():  # a change can have taken a form away
                     _send(page, number, words)
-                    assert faults_of(found) == [], (address, number)
+                    assert faults_of(found, is_typed=True) == [], (address, number)
 
 
 def _send(page: Page, number: int, words: str) -> None:
