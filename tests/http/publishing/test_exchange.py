@@ -95,11 +95,12 @@ def test_a_job_gets_a_token_that_uploads_to_its_project_alone(rig: Rig) -> None:
     document = answer.json()
     assert document["success"] is True
     token = document["token"]
-    assert upload(rig.two, token).status_code == 200
+    assert upload(rig.two, token, version="1.0").status_code == 200
     assert upload(rig.one, token, "acme-other").status_code == 403
     removal = {":action": "remove_pkg", "name": "acme-tools", "version": "1.0"}
     assert rig.one.client.post("/", data=removal, headers={"authorization": f"Bearer {token}"}).status_code == 403
-    (entry,) = [each for each in json.loads(rig.quire("log", "acme-tools", "--json")) if each["action"] == "publish"]
+    published = [each for each in json.loads(rig.quire("log", "acme-tools", "--json")) if each["action"] == "publish"]
+    (entry,) = [each for each in published if "acme_tools-1.0" in json.dumps(each)]
     assert entry["user"] == f"publisher:{rig.publisher}"
     assert entry["job"] == {
         "platform": "GitHub",
@@ -111,9 +112,10 @@ def test_a_job_gets_a_token_that_uploads_to_its_project_alone(rig: Rig) -> None:
         "environment": "pypi",
         "actor": "octocat",
     }
-    (file,) = rig.one.get("/-/api/v1/indexes/-/projects/acme-tools/files").json()["files"]
+    files = rig.one.get("/-/api/v1/indexes/-/projects/acme-tools/files").json()["files"]
+    (file,) = [each for each in files if each["version"] == "1.0"]
     assert file["job"] == entry["job"]
-    page = rig.one.get("/project/acme-tools/").text
+    page = rig.one.get("/project/acme-tools/1.0/").text
     assert 'by GitHub acme/tools <span class="mono">release.yml</span>, run 19844302' in page
     shown = rig.quire("log", "acme-tools")
     for part in ("acme/tools", "19844302", SHA[:12]):

@@ -76,18 +76,26 @@ def test_a_page_says_what_the_upstream_says(site: Site) -> None:
 
 def test_a_file_comes_whole_in_parts_and_with_its_metadata(site: Site, upstream: FakeIndex) -> None:
     """It is fetched once; a request for its headers alone fetches nothing."""
-    before = len(asked(upstream, NAME))
-    head = site.client.head(f"/packages/{PLACE}")
-    assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
-    assert len(asked(upstream, NAME)) == before
+    name, content, metadata = wheel_name("whole", "1.0"), make_wheel("whole", "1.0"), METADATA.replace(b"far", b"whole")
+    digest = hashlib.sha256(content).hexdigest()
+    path = f"/packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{name}"
+    entry = {"filename": name, "url": f"../..{path}", "hashes": {"sha256": digest}, "size": len(content)}
+    entry["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()}
+    upstream.at("/simple/whole/", page([entry]))
+    upstream.at(path, Answer(content))
+    upstream.at(f"{path}.metadata", Answer(metadata))
+    before = asked(upstream, name)  # by the server on a store of another kind
+    head = site.client.head(path)
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(content)))
+    assert asked(upstream, name) == before
     for _ in range(2):
-        answer = site.get(f"/packages/{PLACE}")
-        assert (answer.status_code, answer.content) == (200, CONTENT)
-        assert answer.headers["etag"] == f'"{DIGEST}"'
-    part = site.get(f"/packages/{PLACE}", range="bytes=5-9")
-    assert (part.status_code, part.content) == (206, CONTENT[5:10])
-    assert site.get(f"/packages/{PLACE}.metadata").content == METADATA
-    assert len(asked(upstream, NAME)) == before + 2
+        answer = site.get(path)
+        assert (answer.status_code, answer.content) == (200, content)
+        assert answer.headers["etag"] == f'"{digest}"'
+    part = site.get(path, range="bytes=5-9")
+    assert (part.status_code, part.content) == (206, content[5:10])
+    assert site.get(f"{path}.metadata").content == metadata
+    assert asked(upstream, name) == [*before, path, f"{path}.metadata"]
 
 
 def test_a_mirrored_file_is_no_drop_in(site: Site, tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ CLIENT = "http://index.test"
 
 
 def _fill(root: Path) -> None:
-    """An old directory: flat files, a nested one, an odd spelling, and things that are no packages."""
+    """An old directory: flat files, nested ones, an odd spelling, and things that are no packages."""
     (root / "sub").mkdir(parents=True)
     (root / wheel_name("foo-bar", "1.0")).write_bytes(make_wheel("foo-bar", "1.0"))
     (root / sdist_name("foo-bar", "1.0")).write_bytes(make_sdist("foo-bar", "1.0"))
     (root / sdist_name("foo-bar", "1.0").replace("foo_bar", "Foo.Bar")).write_bytes(make_sdist("foo-bar", "1.0"))
-    (root / "sub" / wheel_name("nested", "2.0")).write_bytes(make_wheel("nested", "2.0"))
+    for name in ("nested", "doomed"):
+        (root / "sub" / wheel_name(name, "2.0")).write_bytes(make_wheel(name, "2.0"))
     (root / "README.txt").write_text("no package")
     (root / ".hidden-1.0.tar.gz").write_bytes(b"no package either")
 
@@ -129,7 +130,7 @@ def test_deliberate_differences(both: Both) -> None:
     answers = both.ask("GET", "/simple/-x-/")
     assert answers["quire"] == (404, "")
     # A dropped-in file is removed where it lies; pypiserver deletes it.
-    answers = both.ask("POST", "/", {":action": "remove_pkg", "name": "nested", "version": "2.0"}, ANN)
+    answers = both.ask("POST", "/", {":action": "remove_pkg", "name": "doomed", "version": "2.0"}, ANN)
     assert (answers["pypiserver"][0], answers["quire"][0]) == (200, 409)
     # People give these addresses as the repository's too.
     for path in ("/legacy/", "/simple/"):
