@@ -61,12 +61,12 @@ def flood(site: Site, addresses: list[str]) -> Iterator[list[socket.socket]]:
         yield connections
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
-    folder = tmp_path_factory.mktemp("attacked")
-    flags = ("-a", "list,update", "-P", users_file(folder, ann="secret"), "--trusted-proxies", "127.0.0.1")
-    with serve(folder, *flags, "--disable-fallback") as site:
-        yield site, folder
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Site, Path]]:
+    """A server for each test: a flood goes on to fill the queue when its test is over."""
+    flags = ("-a", "list,update", "-P", users_file(tmp_path, ann="secret"), "--trusted-proxies", "127.0.0.1")
+    with serve(tmp_path, *flags, "--disable-fallback") as site:
+        yield site, tmp_path
 
 
 def test_a_flood_of_invented_users_blocks_no_other_user(site: tuple[Site, Path]) -> None:
