@@ -393,8 +393,8 @@ def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
         assert ends.is_in_memory(0, len(CONTENT))
         assert not ends.is_in_memory(0, len(CONTENT) + 1_000_000)
         os.fsync(file.fileno())
-        until(lambda: _drop(file.fileno()) == 0)
-        assert not ends.is_in_memory(8_000_000, 9_000_000)
+        # The system may bring pages back at any moment, so one look alone says nothing; a wrong one never agrees.
+        until(lambda: _drop(file.fileno()) == 0 and not ends.is_in_memory(8_000_000, 9_000_000))
         ends.close()
 
 
