@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.sizing.model import Demand, Place, Times, simulate
-from benchmarks.sizing.pages import INDEXES, MARKS, PAGE, index_row
+from benchmarks.sizing.pages import INDEXES, MARK, PAGE, index_row
 from benchmarks.sizing.places import BUCKET, LOCAL, VOLUME
 from benchmarks.sizing.virtual import in_virtual_time
 
@@ -88,4 +88,4 @@ def test_the_same_is_simulated_each_time() -> None:
 def test_the_page_has_the_figures_of_this_code(place: Place) -> None:
     """If not: python -m benchmarks.sizing write."""
     text = PAGE.read_text()
-    assert index_row(place, INDEXES[0]) in text[text.index(MARKS[0]) : text.index(MARKS[1])]
+    assert index_row(place, INDEXES[0]) in text[text.index(f"<!-- {MARK} -->\n") : text.index("<!-- end -->")]

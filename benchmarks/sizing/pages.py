@@ -8,11 +8,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from tests.documents import with_part
+
 from benchmarks.sizing.model import Demand, Outcome, Place, simulate
 from benchmarks.sizing.places import BUCKET, PLACES, VOLUME
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sizing.md"
-MARKS = ("<!-- simulated -->\n", "<!-- end -->")
+MARK = "simulated"
 MOST_BUSY = 0.7
 """The share of its time for which a worker's processor may have work."""
 SLOWEST = 100.0
@@ -139,15 +141,14 @@ def _constants() -> Iterator[str]:
 
 
 def tables() -> str:
-    """The text of the page between MARKS; it takes some minutes."""
+    """The text of the page below MARK; it takes some minutes."""
     parts = (_constants(), _capacity(), _indexes())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def rewritten(page: str) -> str:
     """The page with the tables of today."""
-    before, _, rest = page.partition(MARKS[0])
-    return f"{before}{MARKS[0]}{tables()}{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+    return with_part(page, MARK, tables())
 
 
 def write() -> None:
