@@ -32,7 +32,7 @@ PLACES = {
 }
 """How often each file says it."""
 KIND = (".md", ".tf", ".yaml", ".yml", ".toml", ".env", ".service", ".html", ".svg")
-OTHERS = ("docs/benchmarks", "benchmarks/", "tests/", "requirements/", "deploy/monitoring/")
+OTHERS = ("docs/benchmarks", "docs/comparison.md", "benchmarks/", "tests/", "requirements/", "deploy/monitoring/")
 """They say what was measured, or what is not quire."""
 
 
