@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.asking import OPEN
 from tests.bucket.proxy import ProxyProcess
 from tests.bucket.sabotage import Safeguard
 from tests.linearizability import sabotage
@@ -26,7 +27,10 @@ from tests.serving import quire_command
 
 def main() -> int:
     """0: every answer explained; 1: not."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.open and arguments.rights_alone:
+        parser.error("--open: servers without rights; --rights-alone asks for nothing else")
     with ExitStack() as stack:
         proxy = ProxyProcess(arguments.faults, arguments.seed) if arguments.faults else None
         if proxy is not None:
@@ -52,7 +56,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
             root = folder / "packages"
             root.mkdir()
             stores = [root]
-        guarded = guard(stores[0], folder)
+        guarded = None if arguments.open else guard(stores[0], folder)
         started = stack.enter_context(
             quire_servers(
                 arguments.server or ("uvicorn", "gunicorn"),
@@ -60,7 +64,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
                 folder,
                 arguments.workers,
                 kill_every=arguments.kill_every,
-                flags=guarded.flags,
+                flags=OPEN if guarded is None else guarded.flags,
                 program=_program(arguments),
             )
         )
@@ -122,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--doubt", type=float, metavar="SECONDS", help="see Plan.doubt (default: 10; with --url no limit)")
     add("--reader-processes", type=int, default=2)
     add("--askers", type=int, default=2, help="threads that try what each user of changing rights may do")
+    add("--open", action="store_true", help="start servers that anybody may read and write; no rights are judged")
     add("--rights-alone", action="store_true", help="no other clients than those of the users of changing rights")
     add("--decisions", type=int, default=0, metavar="N", help="with --rights-alone: end when so many were asked for")
     add("--readers", type=int, default=4, help="threads in each of them")

@@ -36,7 +36,8 @@ def _nfs(name: str, title: str, release: str) -> Run:
 
 
 def _local(number: int) -> Run:
-    words = ("--seconds", "1200", "--seed", str(number), "--workers", "2", "--askers", "1", "--kill-every", "2")
+    """Of servers that anybody may read: nothing but reads and changes of projects, as many as there can be."""
+    words = ("--open", "--seconds", "1200", "--seed", str(number), "--workers", "2", "--kill-every", "4")
     return Run(f"local-{number}", f"judged load on a local directory, seed {number}", (*JUDGE, *words), 25)
 
 
@@ -53,10 +54,20 @@ RUNS: Final[Sequence[Run]] = (
         "bucket",
         "judged load over a bucket (Ceph), 50 of 1,000 requests to it fail",
         (
-            *(*JUDGE, "--bucket", "{bucket}/judged", "--seconds", "1500", "--seed", "51", "--workers", "2"),
-            *("--readers", "12", "--askers", "1", "--kill-every", "5", "--faults", "50"),
+            *(*JUDGE, "--open", "--bucket", "{bucket}/judged", "--seconds", "1500", "--seed", "51"),
+            *("--workers", "2", "--readers", "12", "--kill-every", "5", "--faults", "50"),
         ),
         28,
+        bucket=True,
+    ),
+    Run(
+        "everything-bucket",
+        "everything at once over a bucket: projects, rights, tokens; 20 of 1,000 requests to it fail",
+        (
+            *(*JUDGE, "--bucket", "{bucket}/everything", "--seconds", "480", "--seed", "52", "--workers", "2"),
+            *("--askers", "1", "--kill-every", "5", "--faults", "20"),
+        ),
+        11,
         bucket=True,
     ),
     _nfs("nfs", "all tests over real NFS", ""),
