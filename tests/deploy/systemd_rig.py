@@ -99,16 +99,27 @@ class Sandbox:
         return ["bash", "-c", f"exec {shlex.join(self.command(*inner, descriptors=descriptors))} {opened}"]
 
 
-def of_unit(unit: Unit, environ: Mapping[str, str], state: Path, etc: Path, scratch: Path) -> Sandbox:
-    """The sandbox that the [Service] section describes. `state`: what /var/lib/quire is; `etc`: what /etc/quire is."""
+def of_unit(
+    unit: Unit,
+    environ: Mapping[str, str],
+    state: Path,
+    etc: Path,
+    scratch: Path,
+    further: Mapping[str, Path] | None = None,
+) -> Sandbox:
+    """The sandbox that the [Service] section describes. `state`: what /var/lib/quire is, which only a StateDirectory
+    makes writable; `etc`: what /etc/quire is; `further`: what the places of ReadWritePaths are."""
     assert all(unit[name] == ["yes"] for name in (*_HELD, "NoNewPrivileges")), "the sandbox would be stricter"
     assert (unit["ProtectSystem"], unit["CapabilityBoundingSet"]) == (["strict"], [""])
     calls = systemd_seccomp.allowed(unit["SystemCallFilter"])
     families = unit["RestrictAddressFamilies"][0].split()
+    home = {"/var/lib/quire": state}
+    is_writable = "quire" in " ".join(unit["StateDirectory"]).split()
+    places = " ".join(unit["ReadWritePaths"]).split()
     return Sandbox(
         environ={"PATH": os.defpath, "HOME": "/var/lib/quire", "LANG": "C.UTF-8", **environ},
-        writable={"/var/lib/quire": state},
-        readable={"/etc/quire": etc},
+        writable={**(home if is_writable else {}), **{place: (further or {})[place] for place in places}},
+        readable={"/etc/quire": etc, **({} if is_writable else home)},
         filters=systemd_seccomp.programs(scratch, calls, families),
         working_directory=unit["WorkingDirectory"][0],
     )

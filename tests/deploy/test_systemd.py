@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import OPTIONS
 from quire.servers import GRACE_SECONDS
-from tests.asking import content_type, multipart, password_file, twine_form
+from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import systemd_rig as rig
 from tests.deploy.proxy_rig import program
@@ -27,6 +28,7 @@ from tests.serving import DEADLINE, Served, free_port
 pytestmark = pytest.mark.deploy
 
 SYSTEMD = rig.UNIT.parent
+BACKUP = SYSTEMD / "quire-backup.service"
 EXPOSURE = 12
 """Tenths of systemd's score, from 0 (locked up) to 100; a unit without hardening has 96."""
 
@@ -34,15 +36,16 @@ EXPOSURE = 12
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root directory for systemd-analyze with the files where docs/how-to/systemd.md puts them."""
-    places = {
-        "quire.service": "etc/systemd/system",
-        "quire-backup.service": "etc/systemd/system",
-        "quire-backup.timer": "etc/systemd/system",
-        "quire.env": "etc/quire",
-        "volume.conf": "etc/systemd/system/quire.service.d",
-        "sysusers.conf": "usr/lib/sysusers.d",
-    }
-    for name, folder in places.items():
+    places = [
+        ("quire.service", "etc/systemd/system"),
+        ("quire-backup.service", "etc/systemd/system"),
+        ("quire-backup.timer", "etc/systemd/system"),
+        ("quire.env", "etc/quire"),
+        ("volume.conf", "etc/systemd/system/quire.service.d"),
+        ("volume.conf", "etc/systemd/system/quire-backup.service.d"),
+        ("sysusers.conf", "usr/lib/sysusers.d"),
+    ]
+    for name, folder in places:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         target = "quire.conf" if name == "sysusers.conf" else name
         (tmp_path / folder / target).write_text((SYSTEMD / name).read_text())
@@ -77,11 +80,13 @@ def test_systemd_understands_the_backup(root: Path) -> None:
     """The timer and its service have no slip, and the command is one that quire takes."""
     done = _analyze("verify", "--man=no", f"--root={root}", "quire-backup.timer", "quire-backup.service")
     assert [line for line in done.stderr.splitlines() if "quire" in line] == [], done.stderr
-    (command,) = re.findall(
-        r"^ExecStart=/opt/quire/bin/quire (.*)$", (SYSTEMD / "quire-backup.service").read_text(), re.M
-    )
-    place = make_parser()[0].parse_args(shlex.split(command)).target
-    assert f"ReadWritePaths={place}\n" in (SYSTEMD / "quire-backup.service").read_text()
+    service = rig.read_unit(BACKUP)["Service"]
+    (command,) = service["ExecStart"]
+    place = make_parser()[0].parse_args(shlex.split(command)[1:]).target
+    assert service["ReadWritePaths"] == [place]
+    server = rig.read_unit()["Service"]
+    for name in ("User", "Group", "EnvironmentFile", "StateDirectory", "StateDirectoryMode"):
+        assert service[name] == server[name], name
 
 
 def test_exposure() -> None:
@@ -220,6 +225,34 @@ def test_other_commands_work_too(sandbox: rig.Sandbox, service: Served) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("is_writable", [True, False], ids=["the unit", "a store that is read-only for it"])
+def test_the_servers_learn_of_a_backup(tmp_path: Path, is_writable: bool) -> None:
+    """ExecStart under the restrictions of its unit writes the time of the backup into the store; without the state
+    directory it could not, and says so."""
+    state, etc, place = (tmp_path / name for name in ("state", "etc", "backups"))
+    for folder in (state, etc, place):
+        folder.mkdir()
+    with serve(state, "-a", ".", "-P", ".") as site:  # in its folder packages
+        publish_wheel(site, "demo", "1.0")
+    unit = rig.read_unit(BACKUP)["Service"]
+    command = shlex.split(unit["ExecStart"][0])
+    if not is_writable:
+        del unit["StateDirectory"]
+    environ = rig.read_environment(SYSTEMD / "quire.env")
+    sandbox = rig.of_unit(unit, environ, state, etc, tmp_path, {command[2]: place})
+    done = subprocess.run(
+        sandbox.shell_line(*command, "--json"),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert (found["files"], found["missing"], found["noted"]) == (2, [], is_writable), done.stderr
+    assert ("The servers are not told" in done.stderr) is not is_writable
 
 
 _ESCAPES = """
