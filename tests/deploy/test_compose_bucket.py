@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from quire.config.values import size
+from quire.search.schema import MOST_BYTES
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS
 from tests.bucket.ceph import s3_server
 from tests.deploy.compose_rig import COMPOSE, QUIRES, Project, listed, services
@@ -109,13 +110,14 @@ def test_a_bucket_is_all_that_differs() -> None:
 
 
 def test_the_temporary_folder_has_room_for_the_uploads_of_all_workers() -> None:
-    """Each worker keeps up to `--spool-size` of uploads under way, and the folder has more beside them."""
+    """Each worker keeps up to `--spool-size` of uploads under way, beside the catalog of the search, and the folder has
+    more beside them."""
     for service in quires("compose.bucket.yaml"):
         workers = re.fullmatch(r"\$\{GUNICORN_WORKERS:-(\d+)\}", service["environment"]["GUNICORN_WORKERS"])
         room = re.fullmatch(r"/tmp:size=\$\{QUIRE_TMP_SIZE:-(\w+)\}", service["tmpfs"][0])
         assert workers is not None
         assert room is not None
-        assert size(room[1]) >= int(workers[1]) * DEFAULT_BLOB_OPTIONS.spool_size + size("64m")
+        assert size(room[1]) >= int(workers[1]) * DEFAULT_BLOB_OPTIONS.spool_size + MOST_BYTES + size("64m")
 
 
 def test_both_containers_serve_what_one_took(project: Project, tmp_path: Path) -> None:

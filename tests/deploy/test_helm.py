@@ -17,11 +17,13 @@ import yaml
 from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import RUN_DEFAULTS
+from quire.search.schema import MOST_BYTES
 from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import helm_rig as rig
 from tests.deploy import systemd_rig
 from tests.distributions import make_wheel, wheel_name
+from tests.documents import block
 from tests.serving import DEADLINE, Served, environment, free_port, run_quire
 
 pytestmark = pytest.mark.deploy
@@ -371,12 +373,15 @@ def test_metrics_for_others(tmp_path: Path) -> None:
 
 def test_the_values_of_the_guide(tmp_path: Path) -> None:
     """The values in docs/how-to/kubernetes.md are valid, and name the objects of the page's other commands."""
-    page = (rig.PROJECT / "docs" / "how-to" / "kubernetes.md").read_text()
-    found = re.search(r"<!-- run: values -->\n```yaml\n(.*?)```", page, re.S)
-    assert found is not None
-    documents = rig.rendered("helm 3", rig.given(tmp_path, yaml.safe_load(found[1])))
+    path = rig.PROJECT / "docs" / "how-to" / "kubernetes.md"
+    page = path.read_text()
+    values, more = (yaml.safe_load(block(path, "yaml", mark)) for mark in ("values", "egress"))
+    documents = rig.rendered("helm 3", rig.given(tmp_path, values | more))
     for document in documents:
         rig.validate(document, rig.KUBERNETES[-1])
+    assert rig.one(documents, "NetworkPolicy")["spec"]["egress"] == more["networkPolicy"]["egress"]
+    (tls,) = values["ingress"]["tls"]
+    assert f"create secret tls {tls['secretName']} " in page
     name = rig.one(documents, "Deployment")["metadata"]["name"]
     assert f"deployment/{name} " in page
     assert _environ(documents)["QUIRE_PASSWORDS"].endswith("/htpasswd")
@@ -505,9 +510,11 @@ def test_notes(tmp_path: Path) -> None:
     assert "http://index-quire.tools/simple/" in said
     assert "No user can update yet" in said
     assert "port-forward service/index-quire 8080:80" in said
+    assert "not sent to the public index" in said
     everything = rig.notes(rig.given(tmp_path, EVERYTHING))
     assert "https://pypi.example.org/pypi/simple/" in everything
     assert "No user can" not in everything
+    assert "public index" not in everything
     assert "in clear" not in everything
     assert "Requests need no login" in rig.notes(rig.given(tmp_path, SETS["open"]))
     assert "passwords cross the network in clear" in rig.notes(rig.given(tmp_path, SETS["plain ingress"]))
@@ -539,13 +546,15 @@ def test_a_bucket_needs_no_volume(tmp_path: Path) -> None:
     assert resolve(flags, environ, RUN_DEFAULTS).directories == ("s3://acme-packages/python", "/data/old")
 
 
-def test_the_temporary_directory_has_room_for_uploads(tmp_path: Path) -> None:
-    """As much as all workers together may keep there, and something beside it."""
-    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["bucket"]))
+@pytest.mark.parametrize(("name", "spools"), [("defaults", 0), ("bucket", 3), ("bucket by a role", 2)])
+def test_the_temporary_directory_has_room(tmp_path: Path, name: str, spools: int) -> None:
+    """For the largest catalog of the search, for as much as all workers together may keep there of uploads to a bucket,
+    and for something beside it: a pod that exceeds it is evicted."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]))
     volumes = rig.one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
     (room,) = (each["emptyDir"]["sizeLimit"] for each in volumes if each["name"] == "tmp")
-    spooled = 3 * resolve({}, {}).spool_size
-    assert int(room.removesuffix("Mi")) * 1024**2 > spooled
+    needed = MOST_BYTES + spools * resolve({}, {}).spool_size
+    assert int(room.removesuffix("Mi")) * 1024**2 > needed
 
 
 def test_a_role_is_all_that_a_bucket_may_need(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ PLACES = {
     "deploy/terraform/aws/examples/minimal/main.tf": 1,
     "docs/aws.md": 4,
     "docs/how-to/install.md": 2,
-    "docs/how-to/kubernetes.md": 1,
+    "docs/how-to/kubernetes.md": 3,
     "docs/how-to/webhooks.md": 1,
 }
 """How often each file says it."""

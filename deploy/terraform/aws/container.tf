@@ -52,9 +52,10 @@ locals {
     mountPoints    = [{ sourceVolume = local.uses_bucket ? "scratch" : "packages", containerPath = local.packages_path, readOnly = false }]
     volumesFrom    = []
     systemControls = []
+    # The memory at /tmp: with a volume the catalog of the search is there, 2 KB for each project. Only what is used counts.
     linuxParameters = {
       capabilities = { add = [], drop = ["ALL"] }
-      tmpfs        = [{ containerPath = local.scratch_path, size = 64, mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
+      tmpfs        = [{ containerPath = local.scratch_path, size = floor(local.memory / 4), mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
     }
 
     # Alive, not ready: a task that has lost its store gets no requests any more (the load balancer sees to that), but
