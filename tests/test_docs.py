@@ -14,7 +14,7 @@ import pytest
 
 from quire.cli import make_parser
 from quire.config.resolving import resolve
-from quire.config.settings import RUN_DEFAULTS
+from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS
 from quire.domain.project import File, decode_project, encode_project
 from quire.http.app.problems import STATUS
 from quire.index.audit.entries import entries_of
@@ -124,6 +124,18 @@ def test_commands_are_understood(page: Path) -> None:
         parser.parse_args(words)
 
 
+@every_page
+def test_no_example_opens_an_index_to_the_network(page: Path) -> None:
+    """Where nothing needs a login, the server of an example listens on this machine alone; `quire run` listens on every
+    address unless it is told otherwise."""
+    parser, _ = make_parser()
+    lines = re.findall(r"^[ $]*(quire (?:run|serve) .*)$", page.read_text().replace("\\\n", " "), re.M)
+    for line in lines:
+        found = parser.parse_args(shlex.split(line, comments=True)[1:])
+        host = found.host or found.setting_defaults.get("host", "0.0.0.0")
+        assert found.authenticate != "." or host == "127.0.0.1", line
+
+
 # -- reference --------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +211,14 @@ def _in_pypiserver(code: str, *arguments: object) -> list[str]:
         pytest.skip("pypiserver is not installed")
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_defaults_of_serve_are_documented() -> None:
+    """The table of settings has those of `quire run`; the page names each setting in which `quire serve` differs."""
+    page = (DOCS / "reference" / "settings.md").read_text()
+    (sentence,) = re.findall(r"`quire serve` has three others: .*", page)
+    assert len(SERVE_DEFAULTS) == 3
+    assert {name for name in SERVE_DEFAULTS if f"`{name.replace('_', '-')}`" not in sentence} == set()
 
 
 # -- examples ---------------------------------------------------------------------------------------------------------
