@@ -59,7 +59,7 @@ def test_the_figures_of_the_features_are_those_of_the_page() -> None:
     (costs,) = (row for row in features.splitlines() if row.startswith("| A month for a team"))
     (all_costs,) = re.findall(r"^\| \*\*all\*\* \|(.+)\|$", page, re.M)
     few_s3, _, few_efs, many_s3, _, many_efs = (f"{float(cell.strip(' *')):.0f}" for cell in all_costs.split("|"))
-    assert f"| EFS: {few_efs}, {many_efs} dollars | S3: {few_s3}, {many_s3} dollars |" in costs
+    assert f"| EFS: {few_efs} and {many_efs} dollars | S3: {few_s3} and {many_s3} dollars |" in costs
     (speed,) = (row for row in features.splitlines() if row.startswith("| A page that did not change"))
     (measured,) = re.findall(r"^\| 1 worker, 32 connections \|(.+)\|$", page, re.M)
     directory, bucket, _, _, directory_p50, bucket_p50 = (cell.strip() for cell in measured.split("|"))
