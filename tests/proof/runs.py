@@ -36,7 +36,7 @@ def _nfs(name: str, title: str, release: str) -> Run:
 
 
 def _local(number: int) -> Run:
-    """Of servers that anybody may read: nothing but reads and changes of projects, as many as there can be."""
+    """Of servers that need no login to read: nothing but reads and changes of projects, as many as there can be."""
     words = ("--open", "--seconds", "1200", "--seed", str(number), "--workers", "2", "--kill-every", "4")
     return Run(f"local-{number}", f"judged load on a local directory, seed {number}", (*JUDGE, *words), 25)
 

@@ -34,7 +34,7 @@ SWEEP = {
     "quire.operations.sweeping",
     "quire.process.progress",
 }
-"""What the first sweep of each worker imports, some seconds after its start: on a busy machine it comes before the
+"""Imports of the first sweep of each worker, some seconds after its start: on a busy machine it comes before the
 answers of a test, elsewhere after them. No limit counts them."""
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""
