@@ -42,6 +42,11 @@ Less than the grace that servers give their workers: one that must be killed is 
 START_DEADLINE = 90.0
 """Seconds until it answers: a first start makes a store, on a disk that may be at work for others."""
 
+_STACKS_SECONDS = 5.0
+"""For a server that is to write its stacks."""
+_SHOWN = 20_000
+"""Characters of the output of a server that does not stop."""
+
 _PORTS = 200
 """How many ports a process of tests has for its servers; one is given again after all others were."""
 _SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.parent)]
@@ -119,7 +124,8 @@ def environment(**variables: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("QUIRE_", "GUNICORN_", "PYPISERVER_")) and name not in {"PORT", "WEB_CONCURRENCY"}
     }
-    return kept | {"PYTHONPATH": os.pathsep.join(_SOURCES), "PYTHONUNBUFFERED": "1"} | variables
+    ours = {"PYTHONPATH": os.pathsep.join(_SOURCES), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    return kept | ours | variables
 
 
 def quire_command(*arguments: object) -> list[str]:
@@ -166,10 +172,12 @@ def running(
     environ: Mapping[str, str] | None = None,
     wait: bool = True,
     forked: bool = True,
+    patience: float = DEADLINE,
 ) -> Iterator[Served]:
     """The command as a process that listens on the port, stopped at the end; without `wait` it may not listen yet.
 
-    `forked`: it may be a fork of a process which has imported quire (`tests.commanding`).
+    `forked`: it may be a fork of a process which has imported quire (`tests.commanding`). `patience`: the seconds in
+    which it has to stop. Raises AssertionError when it does not, unless the test itself has failed.
     """
     log = cwd / f"output-{port}.log"
     environ = environ or environment()
@@ -202,13 +210,33 @@ def running(
             if wait:
                 _wait_until_it_listens(served)
             yield served
-        finally:
-            if process.poll() is None:
-                served.process.terminate()
-                try:
-                    process.wait(DEADLINE)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
+        except BaseException:
+            _ended(served, patience)
+            raise
+        if not _ended(served, patience):
+            end = served.output()[-_SHOWN:]
+            raise AssertionError(
+                f"The server did not stop in {patience:g} seconds. Its stacks are in its output:\n{end}"
+            )
+
+
+def _ended(served: Served, patience: float) -> bool:
+    """Whether the server stops in so many seconds. One that does not writes its stacks (faulthandler), and is killed
+    with its workers."""
+    if served.process.poll() is not None:
+        return True
+    served.process.terminate()
+    for number, seconds in ((signal.SIGABRT, patience), (signal.SIGKILL, _STACKS_SECONDS)):
+        try:
+            served.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            if number == signal.SIGABRT:
+                return True
+        with contextlib.suppress(ProcessLookupError):  # the last of them ended meanwhile
+            os.killpg(served.process.pid, number)
+    return False
 
 
 def starting(settings: Settings, cwd: Path, target: str) -> AbstractContextManager[Served]:

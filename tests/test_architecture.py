@@ -122,6 +122,7 @@ def test_tests_mirror_the_source() -> None:
         "docs",
         "operations",
         "sample",
+        "serving",
         "supply",
         "versions",
         "words",

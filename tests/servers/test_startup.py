@@ -24,6 +24,8 @@ from tests.serving import DEADLINE, environment, free_port, running
 
 SERVER_MODULES = {"uvicorn": 475, "gunicorn": 504}
 """Those that `counted` leaves. gunicorn's processes import uvicorn, too."""
+PLAIN = environment(PYTHONFAULTHANDLER="")
+"""Without what only servers of tests import."""
 SWEEP = {
     "quire.index.promoting",
     "quire.operations.copying",
@@ -167,7 +169,7 @@ def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> Non
     """A server that answered with the list, and for a project, has imported few modules, once, and nothing rare."""
     (tmp_path / "packages").mkdir()
     port = free_port()
-    with running(server(port, *OPEN, "--server", name), port, cwd=tmp_path, forked=False) as served:
+    with running(server(port, *OPEN, "--server", name), port, cwd=tmp_path, environ=PLAIN, forked=False) as served:
         assert served.get("/simple/")[0] == 200
         assert served.get("/simple/nothing/")[0] == 404
         modules = Counter({module: times for module, times in imported(served.output()).items() if module not in SWEEP})
@@ -194,7 +196,7 @@ def test_a_password_file_is_prepared_before_the_first_login(name: str, tmp_path:
     (tmp_path / "users").write_text(f"alice:{bcrypt_hash('secret')}\n")
     port = free_port()
     flags = ("-P", "users", "-a", "list,update", "--server", name)
-    with running(server(port, *flags), port, cwd=tmp_path, forked=False) as served:
+    with running(server(port, *flags), port, cwd=tmp_path, environ=PLAIN, forked=False) as served:
         assert served.get("/simple/")[0] == 401
         modules = imported(served.output())
         assert modules["passlib.context"] == 1
