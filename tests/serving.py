@@ -1,7 +1,7 @@
 """Real server processes for tests: start, wait until the port answers, ask, stop by pid.
 
 Also the smallest applications that show what a server does, and a way to run them in it:
-`python -m tests.serving SETTINGS TARGET`.
+`python -m tests.serving SETTINGS TARGET [GRACE]`.
 """
 
 from __future__ import annotations
@@ -246,17 +246,27 @@ def starting(settings: Settings, cwd: Path, target: str) -> AbstractContextManag
 
 
 def serving(
-    settings: Settings, cwd: Path, target: str | None = None, listening: int | None = None, **variables: str
+    settings: Settings,
+    cwd: Path,
+    target: str | None = None,
+    listening: int | None = None,
+    *,
+    grace: int | None = None,
+    **variables: str,
 ) -> AbstractContextManager[Served]:
     """`running` for the small application below, in the server that the settings name.
 
-    `listening`: the port to wait for, when it is not the settings'.
+    `listening`: the port to wait for, when it is not the settings'. `grace`: seconds in place of those that servers
+    give to requests, and after that to their processes; there is no setting of them.
     """
     if target is None:
         target = "tests.serving:wsgi_application" if settings.server == "wsgiref" else "tests.serving:application"
-    command = [sys.executable, "-m", "tests.serving", settings.dump(), target]
+    command = [sys.executable, "-m", "tests.serving", settings.dump(), target, *([] if grace is None else [str(grace)])]
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-    return running(command, listening or settings.port, cwd=cwd, host=host, environ=environment(**variables))
+    port = listening or settings.port
+    return running(  # in a fork the servers know their grace already
+        command, port, cwd=cwd, host=host, environ=environment(**variables), forked=grace is None
+    )
 
 
 def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
@@ -353,6 +363,8 @@ def wsgi_application(environ: dict[str, Any], start_response: Callable[..., Any]
 
 def main() -> int:
     settings = Settings.load(sys.argv[1])
+    if sys.argv[3:]:
+        servers.GRACE_SECONDS = servers.ENDING_SECONDS = int(sys.argv[3])
     logs.configure(settings)
     try:
         return servers.run(settings, sys.argv[2])

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from quire.cli import make_parser
-from quire.servers import GRACE_SECONDS
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from tests.deploy.compose_rig import COMPOSE, QUIRES, Project, listed, services
 from tests.deploy.image_clients import clients
 from tests.deploy.image_podman import Podman
@@ -41,7 +41,7 @@ def test_a_retry_at_the_other_container_is_served() -> None:
     waited = re.search(r"proxy_connect_timeout (\d+)s;", (COMPOSE / "nginx.conf").read_text())
     assert waited is not None
     assert serves_on > float(waited[1])
-    assert float(service["stop_grace_period"].removesuffix("s")) > serves_on + GRACE_SECONDS
+    assert float(service["stop_grace_period"].removesuffix("s")) > serves_on + GRACE_SECONDS + ENDING_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from quire.domain.errors import ConfigurationError
-from quire.servers import GRACE_SECONDS
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from quire_image import __main__ as entry
 from quire_image import credentials, health, private
 from tests.serving import free_port, quire_command, running
@@ -169,4 +169,4 @@ def test_containers_have_the_time_that_a_stop_may_take() -> None:
     """compose kills what has not ended in time: that is later than the grace of running requests."""
     services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
     for name in ("quire-1", "quire-2"):
-        assert int(services[name]["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS + ENDING_SECONDS

@@ -16,7 +16,7 @@ import pytest
 from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import OPTIONS
-from quire.servers import GRACE_SECONDS
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import systemd_rig as rig
@@ -130,7 +130,7 @@ def test_a_stop_has_the_time_that_it_may_take() -> None:
     drain = resolve({}, {"QUIRE_DRAIN_SECONDS": commented["QUIRE_DRAIN_SECONDS"]}).drain_seconds
     service = rig.read_unit()["Service"]
     (patience,) = service["TimeoutStopSec"]
-    assert int(patience) > drain + GRACE_SECONDS
+    assert int(patience) > drain + GRACE_SECONDS + ENDING_SECONDS
     assert drain > 0
     assert service["KillMode"] == ["mixed"]  # the main process alone is told to stop
 

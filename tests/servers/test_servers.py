@@ -378,8 +378,8 @@ def test_gunicorn_precedence(tmp_path: Path) -> None:
     given, configured, decisive = free_port(), free_port(), free_port()
     (tmp_path / "gunicorn.conf.py").write_text(f"bind = '127.0.0.1:{configured}'\nworkers = 3\n")
     settings = _settings(tmp_path, "gunicorn", port=given)
-    environ = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{decisive} -k sync"}
-    with serving(settings, tmp_path, listening=decisive, **environ) as served:
+    words = f"--bind 127.0.0.1:{decisive} -k sync"
+    with serving(settings, tmp_path, listening=decisive, GUNICORN_CMD_ARGS=words) as served:
         served.stop()
     assert f"127.0.0.1:{decisive}" in served.output()
     assert "overrides" not in served.output()  # sync is gunicorn's default, not a choice

@@ -1,8 +1,11 @@
-"""A server that is told to stop while uploads are under way: they end as they would have, or within the grace."""
+"""A server that is told to stop: uploads that are under way end as they would have, or within the grace, and then the
+server ends, whatever its workers do."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import os
 import random
 import signal
 import socket
@@ -13,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from quire.config.settings import Settings
 from quire.operations.checking import Severity
+from quire.servers import binding
 from tests.asking import OPEN, content_type, multipart, raw_answer, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.linearizability.servers import workers_of
 from tests.operating import checked, published_in
-from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
+from tests.serving import DEADLINE, Served, free_port, quire_command, running, serving, until
 
 SERVERS = ("gunicorn", "uvicorn")
 WHEEL = wheel_name("acme-tools", "1.0")
@@ -107,3 +113,75 @@ def test_an_upload_that_never_ends_does_not_hold_the_server(server: str, workers
                 pass
     assert published_in(tmp_path / "packages") == set()
     assert not checked(tmp_path / "packages").counts[Severity.DAMAGE]
+
+
+def settings_of(folder: Path, workers: int, verbosity: int = 1) -> Settings:
+    return Settings(
+        directories=(str(folder),), host="127.0.0.1", port=free_port(), workers=workers, verbosity=verbosity
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_hangs_does_not_hold_the_server(number: int, tmp_path: Path) -> None:
+    """It is killed after the grace, and its port is free for the next start."""
+    with serving(settings_of(tmp_path, 2), tmp_path, grace=1) as served:
+        until(lambda: len({served.worker() for _ in range(20)}) == 2)
+        hanging, other = workers_of(served.process.pid)
+        os.kill(hanging, signal.SIGSTOP)
+        assert served.stop(number) == 0
+        assert served.output().count(f"The worker {hanging} did not end in time; killing it.") == 1
+        assert f"The worker {other} " not in served.output()
+        binding.bind(served.host, served.port).close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTOU])
+def test_a_worker_that_hangs_does_not_hold_its_replacement(number: int, tmp_path: Path) -> None:
+    """Where the other workers serve on: when they are replaced, or fewer."""
+    with serving(settings_of(tmp_path, 2), tmp_path, grace=1) as served:
+        until(lambda: len({served.worker() for _ in range(20)}) == 2)
+        before = workers_of(served.process.pid)
+        os.kill(before[-1], signal.SIGSTOP)
+        served.process.send_signal(number)
+        until(lambda: f"The worker {before[-1]} did not end in time; killing it." in served.output())
+        gone = before if number == signal.SIGHUP else before[1:]
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in gone))
+        assert served.worker() not in gone
+        assert served.stop() == 0
+
+
+def test_a_stop_does_not_wait_for_a_restart(tmp_path: Path) -> None:
+    """A worker that is being replaced finishes an answer. Meanwhile the server is told to stop: no connection is
+    accepted from then on, and the answer is finished all the same."""
+    with serving(settings_of(tmp_path, 2, 2), tmp_path, "tests.serving:slow_answer") as served:
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=DEADLINE)
+        connection.request("GET", "/slow")
+        until(lambda: any(tmp_path.glob("answering-*")))
+        (worker,) = (int(path.name.rpartition("-")[2]) for path in tmp_path.glob("answering-*"))
+        served.process.send_signal(signal.SIGHUP)
+        until(lambda: f"Terminated child process [{worker}]" in served.output())
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: is_refused(served))
+        assert served.process.poll() is None
+        (tmp_path / "go").touch()
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert served.process.wait(DEADLINE) == 0
+    assert "Traceback" not in served.output()
+
+
+def test_a_stop_does_not_wait_for_a_successor(tmp_path: Path) -> None:
+    """That is still starting when the server is told to stop; it ends with the others."""
+    go = tmp_path / "go"
+    go.touch()
+    with serving(settings_of(tmp_path, 2), tmp_path, "tests.serving:slow_startup") as served:
+        until(lambda: len(list(tmp_path.glob("starting-*"))) == 2)
+        until(lambda: len({served.worker() for _ in range(20)}) == 2)
+        go.unlink()
+        served.process.send_signal(signal.SIGHUP)
+        until(lambda: len(list(tmp_path.glob("starting-*"))) == 3)
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: is_refused(served))
+        go.touch()
+        assert served.process.wait(DEADLINE) == 0
+    assert "was not ready in time" not in served.output()
+    assert "Traceback" not in served.output()

@@ -24,6 +24,9 @@ WSGI_TARGET = "quire.http.entry:wsgi_application"
 
 GRACE_SECONDS = 30
 """Seconds for running requests after the server began to stop."""
+ENDING_SECONDS = 5
+"""Seconds after the grace in which a process has to end. Both together, and some seconds of draining, are less than
+service managers wait before they kill (`deploy/`)."""
 
 _log = structlog.stdlib.get_logger("quire.servers")
 

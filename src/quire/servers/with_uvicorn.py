@@ -26,7 +26,7 @@ from quire.config.settings import Settings
 from quire.domain.errors import QuireError
 from quire.observe import logs
 from quire.observe.log_output import drain_all
-from quire.servers import GRACE_SECONDS, host_and_port, log_start
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
@@ -35,6 +35,9 @@ from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
 
 _EARLY_EXIT_SECONDS = 1.0
 """A worker that dies before this age is started again at the main process's own pace."""
+_LOOK_SECONDS = 0.2
+"""How often the main process looks for signals while it waits for a worker."""
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 _fork = multiprocessing.get_context("fork")
 _log = structlog.stdlib.get_logger("quire.servers")
@@ -176,6 +179,8 @@ class _Supervisor(Multiprocess):
         self._listeners = listeners
         self.drain = drain
         self._first: list[_Worker] = []
+        self._leaving: list[_Worker] = []
+        """Those that were told to end while the server goes on; each until it has."""
         self.could_not_start = False
         super().__init__(config, [])
         self.should_exit = _Alarm(lambda: self.processes)
@@ -208,17 +213,46 @@ class _Supervisor(Multiprocess):
             self.processes[place] = self._started(place)
 
     def restart_all(self) -> None:
-        """SIGHUP: replace each worker when its successor is ready. Both are at the same listener meanwhile."""
-        for place, old in enumerate(self.processes):
+        """SIGHUP: replace each worker when its successor is ready. Both are at the same listener meanwhile. A stop that
+        comes meanwhile ends all of them, as many as there are then."""
+        for place, old in enumerate(self.processes.copy()):
+            if self._is_to_stop():
+                return
             successor = self._started(place)
-            if not successor.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+            is_ready = self._is_ready(successor)
+            if self._is_to_stop():
+                self._leaving.append(successor)
+                return
+            if not is_ready:
                 successor.kill()
                 successor.join()
                 _log.error(f"A successor of the worker {old.pid} was not ready in time; the old workers go on.")
                 return
-            old.terminate()
-            old.join()
             self.processes[place] = successor
+            self._let_go(old)
+
+    def _is_ready(self, worker: _Worker) -> bool:
+        """Whether it begins to serve in time; not, too, when the server is to stop meanwhile."""
+        ends = time.monotonic() + self.config.timeout_worker_healthcheck
+        while time.monotonic() < ends and worker.process.is_alive() and not self._is_to_stop():
+            if worker.is_ready(timeout=1):
+                return True
+            time.sleep(_LOOK_SECONDS / 2)
+        return False
+
+    def handle_signals(self) -> None:
+        """As uvicorn's own, but that a stop comes before what waits with it."""
+        while not self._is_to_stop() and self.signal_queue:
+            name = SIGNALS[self.signal_queue.pop(0)]
+            getattr(self, f"handle_{name.lower()}", lambda: None)()
+
+    def _is_to_stop(self) -> bool:
+        """Whether the server has been told to stop, also a moment ago."""
+        for number in _STOPS:
+            while number in self.signal_queue:
+                self.signal_queue.remove(number)
+                self.handle_term() if number == signal.SIGTERM else self.handle_int()
+        return self.should_exit.is_set()
 
     def handle_ttin(self) -> None:
         """SIGTTIN: one worker more."""
@@ -233,8 +267,33 @@ class _Supervisor(Multiprocess):
         self.processes_num = len(self.processes)
         while len(self._listeners) > len(self.processes):
             self._listeners.pop().close()
+        self._let_go(worker)
+
+    def _let_go(self, worker: _Worker) -> None:
+        """End one worker while the others serve, and wait for it; no longer when the server is to stop meanwhile."""
         worker.terminate()
-        worker.join()
+        self._leaving.append(worker)
+        if self._await_end([worker], self._is_to_stop):
+            self._leaving.remove(worker)
+
+    def _await_end(self, workers: list[_Worker], is_enough: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until workers have ended that were told to, and kill those that have not when the grace has been over
+        for a while: one that is stopped, or has an event loop that hangs, would never end. False when `is_enough`
+        says so before."""
+        assert self.config.timeout_graceful_shutdown is not None
+        ends = time.monotonic() + self.config.timeout_graceful_shutdown + ENDING_SECONDS
+        while alive := [worker for worker in workers if worker.process.is_alive()]:
+            left = ends - time.monotonic()
+            if left <= 0:
+                for worker in alive:
+                    _log.error(f"The worker {worker.pid} did not end in time; killing it.")
+                    worker.kill()
+                    worker.join()
+                break
+            if is_enough():
+                return False
+            multiprocessing.connection.wait([worker.process.sentinel for worker in alive], min(left, _LOOK_SECONDS))
+        return True
 
     def _started(self, place: int) -> _Worker:
         """The worker for a place, at the place's listener; at all of them when there are more workers."""
@@ -251,8 +310,14 @@ class _Supervisor(Multiprocess):
         """Called once, to stop. As long as the listener is open here new connections would wait in its queue, for as
         long as the workers take to end, for an answer that never comes."""
         super().terminate_all()
+        for worker in self._leaving:
+            worker.terminate()
         for listener in self._listeners:
             listener.close()
+
+    def join_all(self) -> None:
+        """Called once, to stop. A worker that does not end would keep its listener, and this process, for ever."""
+        self._await_end([*self.processes, *self._leaving])
 
 
 class _Server(Server):
