@@ -17,8 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -345,6 +347,27 @@ async def slow_answer(
     if scope.get("path") == "/slow":
         await asyncio.to_thread(Path(f"answering-{os.getpid()}").touch)
         await asyncio.to_thread(until, Path("go").exists)
+    await application(scope, receive, send)
+
+
+async def working_on(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: `application`, which begins work in a thread at /work that never ends."""
+    if scope.get("path") == "/work":
+        ThreadPoolExecutor(1, thread_name_prefix="long").submit(threading.Event().wait)
+    await application(scope, receive, send)
+
+
+async def never_closing(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: `application`, which does not come to its end, for instance as a store does not answer."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.Event().wait()
     await application(scope, receive, send)
 
 

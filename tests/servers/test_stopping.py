@@ -1,5 +1,5 @@
 """A server that is told to stop: uploads that are under way end as they would have, or within the grace, and then the
-server ends, whatever its workers do."""
+server ends, whatever its workers and threads do."""
 
 from __future__ import annotations
 
@@ -185,3 +185,32 @@ def test_a_stop_does_not_wait_for_a_successor(tmp_path: Path) -> None:
         assert served.process.wait(DEADLINE) == 0
     assert "was not ready in time" not in served.output()
     assert "Traceback" not in served.output()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_in_threads_does_not_hold_the_server(workers: int, tmp_path: Path) -> None:
+    """Such as the examination of a large archive that no request waits for any more: Python would wait for it."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    settings = settings_of(tmp_path, workers)
+    with serving(settings, tmp_path, "tests.serving:working_on", TMPDIR=str(temporary)) as served:
+        assert served.get("/work")[0] == 200
+        assert any(temporary.iterdir())
+        assert served.stop() == 0
+    said = "Stopped without waiting for the work of threads: long_0." in served.output()
+    assert said == (workers == 1)  # of several each ends by the signal that stopped it
+    assert "did not end in time" not in served.output()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_application_that_does_not_end_does_not_hold_the_server(workers: int, tmp_path: Path) -> None:
+    """Nor does anything else, when the grace is over."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    settings = settings_of(tmp_path, workers)
+    with serving(settings, tmp_path, "tests.serving:never_closing", grace=1, TMPDIR=str(temporary)) as served:
+        assert any(temporary.iterdir())
+        assert served.stop() == 0
+    assert "Traceback" not in served.output()
+    assert list(temporary.iterdir()) == []

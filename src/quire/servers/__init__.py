@@ -18,6 +18,7 @@ from quire.process.lean_structlog import (
     structlog,  # here too: a worker that is spawned, not forked, begins with this package
 )
 from quire.process.siblings import shared_folder
+from quire.servers.leaving import leave_threads
 
 ASGI_TARGET = "quire.http.entry:application"
 WSGI_TARGET = "quire.http.entry:wsgi_application"
@@ -77,6 +78,8 @@ def host_and_port(address: Sequence[object]) -> str:
 def run(settings: Settings, target: str | None = None, *, grants_decide: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code, 0 after such a signal.
 
+    The process ends here when threads still work after that: work that no request waits for.
+
     `target` is "module:attribute" of an ASGI application (for wsgiref: WSGI); quire's own when None.
     `grants_decide`: whether the store's grants say which users may upload, and not the settings; for the log.
     Raises ConfigurationError when the server is not installed or the address cannot be bound. Some servers leave by
@@ -96,4 +99,6 @@ def run(settings: Settings, target: str | None = None, *, grants_decide: bool = 
     serve: Callable[..., int] = module.serve
     with shared_folder():
         target = target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET)
-        return serve(settings, target, grants_decide=grants_decide)
+        code = serve(settings, target, grants_decide=grants_decide)
+    leave_threads(code)
+    return code

@@ -29,6 +29,7 @@ from quire.observe.log_output import drain_all
 from quire.servers import ENDING_SECONDS, GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
+from quire.servers.leaving import leave_at_last
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
@@ -327,6 +328,8 @@ class _Server(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig != signal.SIGTERM or not self.drain.goes_on():
+            if not self.should_exit:
+                leave_at_last(GRACE_SECONDS + ENDING_SECONDS)
             super().handle_exit(sig, frame)
 
 
