@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from quire.observe.metrics.tally import Tally
 from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import environment, run_quire, until
+from tests.serving import environment, free_port, quire_command, run_quire, running, until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -356,6 +358,32 @@ def test_of_very_many_indexes_some_are_named(tmp_path: Path, monkeypatch: pytest
     worker.metrics.close()
     worker.close()
     assert sum(name == "quire_index_quota_bytes" for name, _ in samples(body)) == catalog.MAX_INDEXES
+
+
+def test_a_disk_that_does_not_answer_holds_up_only_the_metrics(tmp_path: Path) -> None:
+    """A write that hangs there: other requests are answered, those for the metrics are told, and the server ends."""
+    temporary, root, port = tmp_path / "temporary", tmp_path / "packages", free_port()
+    for folder in (temporary, root):
+        folder.mkdir()
+    command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *OPEN, root)
+    with running(command, port, cwd=tmp_path, environ=environment(TMPDIR=str(temporary))) as served:
+        until(lambda: any(temporary.glob("quire-*/*-*.json")))
+        (counts,) = temporary.glob("quire-*/*-*.json")
+
+        def is_held_up() -> bool:
+            """Whether the counts are written to a pipe, which nothing reads: the opening of it waits."""
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(counts.with_suffix(".new"))
+            return counts.with_suffix(".new").is_fifo()
+
+        until(is_held_up)
+        until(lambda: time.time() - counts.stat().st_mtime > 2.5)
+        assert served.get("/simple/")[0] == 200
+        status, _, body = served.get("/metrics")
+        assert status == 503
+        assert "temporary folder does not answer" in body
+        assert served.stop() == 0
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])

@@ -1,4 +1,8 @@
-"""The counts of one worker, written once a second to where every worker can read them, and the page of all."""
+"""The counts of one worker, written once a second to where every worker can read them, and the page of all.
+
+A disk may not answer for a while, or ever. So the event loop only says when it is time, and a thread writes: one of its
+own, as those that read from the store may all be waiting for it.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,10 @@ from quire.process.siblings import folder_of, is_draining, make_folder
 
 EVERY = 1.0
 """Seconds between two writes."""
+_LAST_SECONDS = 1.0
+"""For the last write."""
+_PATIENCE = 5.0
+"""Seconds that a page waits for others that are being made, and for a write."""
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 log = structlog.get_logger(__name__)
@@ -70,8 +78,12 @@ class WorkerMetrics:
         """The process that `_file` is of; this object may be made before a fork."""
         self._started = 0.0
         self._lag = 0.0
-        self._lock = threading.Lock()  # a page is made in a thread, which writes first; the event loop writes as well
+        self._lock = threading.Lock()  # a page is made in a thread, which writes first; the one below writes as well
         self._is_failing = False
+        self._thread: threading.Thread | None = None
+        """Writes; a daemon, as it may wait for a disk when the process ends."""
+        self._due = threading.Event()
+        self._is_closing = False
 
     def watch(
         self,
@@ -96,16 +108,35 @@ class WorkerMetrics:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
         if not self._open():
             return None
+        self._start_thread()
         return asyncio.create_task(self._go_on())
 
     def close(self) -> None:
-        """Write a last time."""
+        """Write a last time, unless the disk does not answer."""
         if self._file is None or self._owner != os.getpid():
             return
-        self._write()
-        self._file = None
-        if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
+        self._is_closing = True
+        writer = self._thread or self._start_thread()
+        self._due.set()
+        writer.join(_LAST_SECONDS)
+        self._file = self._thread = None
+
+    def _start_thread(self) -> threading.Thread:
+        self._thread = threading.Thread(target=self._write_when_due, name="metrics", daemon=True)
+        self._thread.start()
+        return self._thread
+
+    def _write_when_due(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            is_last = self._is_closing
+            with self._lock:
+                self._write_file()
+            if is_last:
+                if self._own is not None:
+                    shutil.rmtree(self._own, ignore_errors=True)
+                return
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The page and its media type. Blocks. Raises HttpError 503 when there is nowhere to write."""
@@ -121,20 +152,28 @@ class WorkerMetrics:
         return is_draining(self._folder)
 
     def _read(self, read: Callable[[Path], T]) -> T:
-        if not self._open() or self._folder is None:
-            raise HttpError(503, "The metrics have nowhere to be written; give the server a TMPDIR that it can write.")
-        self._write()
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise HttpError(
+                503, "The server's temporary folder does not answer; give the server a TMPDIR on a disk that does."
+            )
         try:
+            if not self._open_files() or self._folder is None:
+                raise HttpError(
+                    503, "The metrics have nowhere to be written; give the server a TMPDIR that it can write."
+                )
+            self._write_file()
             return read(self._folder)
         except OSError as error:
             raise HttpError(503, "The metrics cannot be read; the server's temporary folder is damaged.") from error
+        finally:
+            self._lock.release()
 
     async def _go_on(self) -> None:
         while True:
             due = time.perf_counter() + EVERY
             await asyncio.sleep(EVERY)
             self._lag = max(0.0, time.perf_counter() - due)
-            self._write()
+            self._due.set()
 
     def _open(self) -> bool:
         with self._lock:
@@ -154,10 +193,6 @@ class WorkerMetrics:
         self._folder, self._file, self._owner = folder, own_file(folder), os.getpid()
         self._started = time.time()
         return True
-
-    def _write(self) -> None:
-        with self._lock:
-            self._write_file()
 
     def _write_file(self) -> None:
         if self._file is None:
