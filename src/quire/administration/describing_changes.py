@@ -30,7 +30,7 @@ def deletion_of(
         changed=done.changed,
         deleted=[file.filename for file in done.files],
         bytes=sum(file.size for file in done.files),
-        freed=freed and not done.is_in_trash,
+        freed=freed and not done.is_in_trash and len(done.removed) == len(done.files),
         in_trash=done.is_in_trash,
         trash_days=trash_days if done.is_in_trash else None,
         dry_run=dry_run,

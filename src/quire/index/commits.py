@@ -71,6 +71,16 @@ class Change:
     """The tag of the record that is stored now."""
     is_in_trash: bool = False
     """Whether the files that are no longer listed are kept in the trash."""
+    meant: tuple[File, ...] | None = None
+    """Where a write was in doubt: the entries of `before` that it was to take out. None: there was no doubt.
+
+    After doubt it is known that the effect is there, but not whose write it came of. Others may have taken these
+    entries out before it, and more of `before` after it, and keep them in the trash."""
+
+    @property
+    def was_in_doubt(self) -> bool:
+        """Whether other writers may have made a part of the difference between `before` and `after`."""
+        return self.meant is not None
 
     @property
     def changed(self) -> bool:
@@ -78,13 +88,18 @@ class Change:
 
     @property
     def removed(self) -> tuple[File, ...]:
-        """Those of the `unlisted` entries whose blobs may be removed."""
-        return () if self.is_in_trash else self.unlisted
+        """Those of the `unlisted` entries whose blobs may be removed. After doubt this is left to collect_garbage,
+        which looks at what names them: the trash may."""
+        return () if self.is_in_trash or self.was_in_doubt else self.unlisted
 
     @property
     def unlisted(self) -> tuple[File, ...]:
-        """The entries that are no longer listed."""
-        return _dropped(self.before, self.after)
+        """The entries that this change took out, and that are no longer listed."""
+        gone = _dropped(self.before, self.after)
+        if self.meant is None:
+            return gone
+        meant = {file.blob for file in self.meant}
+        return tuple(file for file in gone if file.blob in meant)
 
     @property
     def restored(self) -> tuple[str, ...]:
@@ -131,8 +146,8 @@ class _Job:
     pause: float = _PAUSE
     renewed: set[str] = field(default_factory=set)
     """Keys of blobs whose age was reset."""
-    doubted: list[Project | None] = field(default_factory=list)
-    """The project before a write whose outcome is unknown; empty when there was none."""
+    doubted: _Step | None = None
+    """Its part of a write whose outcome is unknown; None when there was none."""
     change: Change | None = None
     error: Exception | None = None
 
@@ -242,7 +257,7 @@ class Commits:
         except Exception as error:  # noqa: BLE001 - each thread raises its own job's error
             for job in jobs:
                 if not job.done:
-                    job.error = _unknown(key, error) if job.doubted else error
+                    job.error = _unknown(key, error) if job.doubted is not None else error
 
     def _commit(self, key: str, jobs: Sequence[_Job]) -> None:
         known = self._read(key, jobs)
@@ -250,8 +265,8 @@ class Commits:
         if project is not None and project.pending is not None and self._settle(known.record, project):
             return  # the jobs are attempted again
         for job in jobs:
-            if job.doubted:
-                self._judge(job, known)
+            if job.doubted is not None:
+                self._judge(job, job.doubted, known)
         batch = _apply(known.project, [job for job in jobs if not job.done])
         try:
             tag = self._store_steps(known, batch)
@@ -260,7 +275,7 @@ class Commits:
                 raise
             self.in_doubt += 1
             for step in batch.steps:
-                step.job.doubted.append(step.before)
+                step.job.doubted = step
             self._pause(jobs[0])
             return
         for step in batch.steps:
@@ -346,7 +361,7 @@ class Commits:
             job.known = known._replace(draft=None, read_at=-math.inf)
         return known
 
-    def _judge(self, job: _Job, known: Known) -> None:
+    def _judge(self, job: _Job, doubted: _Step, known: Known) -> None:
         """Finish a job whose write may have been done, by comparison with the stored record."""
         name = _name(known.record.key)
         before = known.project
@@ -366,7 +381,8 @@ class Commits:
         except StoreError as error:
             job.error = _unknown(known.record.key, error)
         else:
-            job.change = Change(name, present(job.doubted[0]), present(before), known.record.tag)
+            meant = _dropped(doubted.before, doubted.after)
+            job.change = Change(name, present(doubted.before), present(before), known.record.tag, meant=meant)
 
     def _write(self, known: Known, steps: Sequence[_Step]) -> Record:
         """The commit: the project and the entries of its latest changes, in one step."""

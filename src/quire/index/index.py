@@ -222,6 +222,8 @@ class Index:
                 draft.discard()
             for upload in uploads:
                 upload.staged.discard()
+        if change.was_in_doubt:
+            return change  # deleted and published again since, its own files may be in the trash: see Change.meant
         listed = {file.blob for file in change.after.files.values()} if change.after is not None else set()
         remove_blobs(self.store.blobs, [file for file in stored if file.blob not in listed])
         return change
@@ -310,7 +312,8 @@ class Index:
         Raises DamagedRecord, StoreError.
         """
         name = normalize_name(name)
-        removed = self.trash.take(name, is_meant, action, origin).removed
+        # `unlisted`, also after doubt: here it is looked at what names the blobs
+        removed = self.trash.take(name, is_meant, action, origin).unlisted
         if removed:
             listed = self.trash.fence(self.key(name))
             still = [project for project in (listed, self.trash.document(name)) if project is not None]

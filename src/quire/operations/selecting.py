@@ -48,7 +48,8 @@ class Deletion:
     """False for one that would be made."""
     is_in_trash: bool = False
     removed: tuple[File, ...] = ()
-    """Those whose bytes nothing names any more; the caller removes them (`Index.remove_blobs`)."""
+    """Those whose bytes nothing names any more; the caller removes them (`Index.remove_blobs`). Fewer than `files`
+    where that is left to collect_garbage."""
 
 
 def yank(target: Target, selection: Selection, reason: str | None) -> Change:

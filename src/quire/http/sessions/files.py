@@ -26,7 +26,6 @@ from quire.domain.errors import (
     TooLarge,
 )
 from quire.domain.names import parse_filename, same_version
-from quire.domain.project import File
 from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
 from quire.domain.quotas import Quotas, index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
@@ -46,6 +45,7 @@ from quire.http.sessions.messages import (
 from quire.http.simple.forms import Content, body_chunks, too_large
 from quire.http.simple.quotas import quotas_of, room_of
 from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
+from quire.index.commits import Change
 from quire.index.upload import examine, upload_key
 from quire.operations import changing
 from quire.operations.session_files import attest, put_back, remove_staged
@@ -225,7 +225,7 @@ def _stage(found: Found, identity: str, file: SessionFile, content: Content, use
         try:
             session = found.sessions.change(found.token, lambda known: documents.arrived(known, identity, sha256))
         except (SessionConflict, NotFound):  # canceled meanwhile, or forgotten
-            _withdraw(found, msgspec.structs.replace(file, sha256=sha256), change.removed)
+            _withdraw(found, msgspec.structs.replace(file, sha256=sha256), change)
             raise
         found.stage.remove_blobs(change.removed)
         return session
@@ -237,17 +237,19 @@ def _current(found: Found) -> PublishingSession:
     return found.sessions.read(found.token) or found.session
 
 
-def _withdraw(found: Found, file: SessionFile, replaced: tuple[File, ...]) -> None:
-    """Take the bytes of an upload that was canceled out of the stage, where they `replaced` those of a file that is
-    still one of the session, which are put back."""
+def _withdraw(found: Found, file: SessionFile, change: Change) -> None:
+    """Take the bytes of an upload that was canceled out of the stage; where the `change` replaced those of a file that
+    is still one of the session, these are put back."""
     session = _current(found)
     _, earlier = session.live.get(file.filename, ("", None))
     if earlier is not None and earlier.sha256 != file.sha256:
-        put_back(found.stage, session.project, file, [each for each in replaced if each.sha256 == earlier.sha256])
+        put_back(
+            found.stage, session.project, file, [each for each in change.unlisted if each.sha256 == earlier.sha256]
+        )
         _clear(found, _current(found), earlier)  # deleted since
     else:
         _clear(found, session, file)
-        found.stage.remove_blobs(replaced)
+        found.stage.remove_blobs(change.removed)
 
 
 def _clear(found: Found, session: PublishingSession, file: SessionFile) -> None:
