@@ -10,9 +10,10 @@ import itertools
 import pytest
 
 from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError
-from quire.store.bucket import swaps
+from quire.domain.structs import decode_as
+from quire.store.bucket import names, swaps
 from quire.store.bucket.documents import HISTORY, Document, Kind, Verdict, decode, judge, successor
-from quire.store.bucket.listing import MOST_SETTLED
+from quire.store.bucket.listing import MOST_SETTLED, Root
 from quire.store.bucket.records import BucketRecords
 from quire.store.bucket.store import BucketStore
 from quire.store.bucket.swaps import ABSENT, State, Swaps
@@ -164,7 +165,8 @@ def test_a_segment_is_there_when_the_root_names_it(failure: Failure) -> None:
 
 def test_a_token_whose_outcome_is_unknown_is_a_plain_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record was not touched, so it is known that nothing changed; also when the token is there after all."""
-    monkeypatch.setattr(swaps, "PATIENCE", 0.0)
+    for module in (swaps, names):
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
     for failure in (Failure.BEFORE, Failure.LATE):
         faulty = FaultyBucket(MemoryBucket())
         records = BucketRecords(faulty, writable=True)
@@ -175,6 +177,28 @@ def test_a_token_whose_outcome_is_unknown_is_a_plain_failure(monkeypatch: pytest
         assert not isinstance(refused.value, OutcomeUnknown | Conflict)
         assert records.write(KEY, b"first", expected).data == b"first"
         assert records.names("main/projects").names == ("acme",)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_new_project_survives_an_unclear_answer_for_its_token(failure: Failure) -> None:
+    """So many others are created meanwhile that the history cannot say whether the token was put in: the list tells."""
+    faulty = FaultyBucket(MemoryBucket())
+    records, others = BucketRecords(faulty, writable=True), BucketRecords(faulty.bucket, writable=True)
+    created = [f"p{number:02}" for number in range(HISTORY)]
+
+    def create() -> None:
+        for name in created:
+            key = f"main/projects/{name}"
+            others.write(key, b"{}", others.read(key))
+
+    faulty.failures["names/main/projects.json"] = [failure]
+    faulty.meanwhile = create
+    assert records.write(KEY, b"{}", records.read(KEY)).data == b"{}"
+    assert others.names("main/projects").names == ("acme", *created)
+    found = Swaps(faulty.bucket).read("names/main/projects.json")
+    assert found is not None
+    assert found[1] is not None
+    assert decode_as(found[1].data, Root).changing == {}
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -46,7 +46,7 @@ from quire.domain.structs import decode_as
 from quire.store.bucket.documents import Kind
 from quire.store.bucket.listing import MOST_SETTLED, Root, Segment, apply, compose, split
 from quire.store.bucket.objects import Bucket, Unchanged
-from quire.store.bucket.swaps import State, Swaps, create_once
+from quire.store.bucket.swaps import PATIENCE, State, Swaps, create_once
 from quire.store.contracts import NEVER_WRITTEN, Names, Record
 
 SNAPSHOT_TRIES: Final = 8
@@ -233,9 +233,29 @@ class NameLists:
         return result
 
     def _add_token(self, folder: str, name: str, token: str) -> _Known:
+        """The root with the token. Where it is not known whether a swap was made, the root tells: the token is in it,
+        or is put in once more."""
+        ends = time.monotonic() + PATIENCE
+        is_unclear = False
         try:
-            return self._replace(folder, lambda root: root.with_token(name, token))
-        except OutcomeUnknown as error:  # of the token alone
+            for attempt in range(ATTEMPTS):
+                current = self._current(folder, None)
+                if current.root.holds(name, token):
+                    return current
+                try:
+                    added = self._swapped(folder, current, current.root.with_token(name, token))
+                except OutcomeUnknown:
+                    is_unclear = True
+                    if time.monotonic() >= ends:
+                        raise
+                else:
+                    if added is not None:
+                        return added
+                pause(attempt)
+            raise StoreError(TOO_MANY)
+        except StoreError as error:
+            if not is_unclear:
+                raise
             self._unsettled.add(folder)
             raise StoreError(f"Nothing was changed in {folder}/{name}: the bucket is failing; try again.") from error
 
