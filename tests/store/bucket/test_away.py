@@ -1,11 +1,15 @@
 """A bucket that is away: requests end in bounded time, with a sentence, and the server serves on once it is back.
 
 The bucket is an empty one that takes each write, until it falls silent: it then reads requests and answers none.
+Another one takes a write and is away then.
+
+Replaced here: the time in which a write is tried again, which would be half a minute.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,14 +18,27 @@ from threading import Event, Thread
 
 import pytest
 
-from quire.domain.errors import StoreError
+from quire.domain.errors import OutcomeUnknown, StoreError
+from quire.store.bucket import swaps
+from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.client import open_bucket
+from quire.store.bucket.documents import Kind
 from quire.store.bucket.objects import Unclear
 from quire.store.bucket.patience import Patience
+from quire.store.bucket.swaps import ABSENT, Swaps
 from tests.asking import OPEN, serve
 from tests.serving import DEADLINE, until
 
 SHORT = Patience(read=0.2, request=0.5, long_request=0.5, failure_holds=60.0)
+
+
+def environ_of(server: ThreadingHTTPServer) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
 
 
 class EmptyBucket(ThreadingHTTPServer):
@@ -40,12 +57,7 @@ class EmptyBucket(ThreadingHTTPServer):
 
     @property
     def environ(self) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_address[1]}",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-        }
+        return environ_of(self)
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -79,6 +91,77 @@ def empty_bucket() -> Iterator[EmptyBucket]:
             yield server
         finally:
             server.talks.set()
+            server.shutdown()
+            thread.join()
+
+
+class RestartingBucket(ThreadingHTTPServer):
+    """Keeps objects and their conditions. It takes the first write, and is away then for a time: it reads requests and
+    closes their connections."""
+
+    daemon_threads = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Kept)
+        self.seconds = seconds
+        self.objects: dict[str, tuple[bytes, str, dict[str, str]]] = {}
+        self.back_at: float | None = None
+        self.refused = 0
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return environ_of(self)
+
+
+class _Kept(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: RestartingBucket
+
+    def _answer(self) -> None:
+        bucket, now = self.server, time.monotonic()
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if bucket.back_at is not None and now < bucket.back_at:
+            self.close_connection = True
+            return
+        found, status = bucket.objects.get(self.path), 200
+        if self.command == "PUT":
+            wanted = self.headers.get("If-Match")
+            if (wanted is None) != (found is None) or (found is not None and wanted != found[1]):
+                status, found = 412, None
+                bucket.refused += 1
+            else:
+                marks = {name: value for name, value in self.headers.items() if name.startswith("x-amz-meta-")}
+                found = bucket.objects[self.path] = (content, f'"{len(bucket.objects)}"', marks)
+            if bucket.back_at is None:
+                bucket.back_at = now + bucket.seconds
+                self.close_connection = True
+                return
+        elif found is None:
+            status = 404
+        data, tag, marks = found or (b"", '"0"', {})
+        self.send_response(status)
+        for name, value in {"ETag": tag, "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", **marks}.items():
+            self.send_header(name, value)
+        data = data if self.command != "PUT" else b""
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    do_GET = do_PUT = do_HEAD = _answer  # noqa: N815 - the names of http.server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of http.server
+        """Log nothing."""
+
+
+@contextmanager
+def restarting_bucket(seconds: float) -> Iterator[RestartingBucket]:
+    with RestartingBucket(seconds) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
             server.shutdown()
             thread.join()
 
@@ -151,3 +234,33 @@ def test_refused_connections_end_in_a_sentence(emptied: EmptyBucket) -> None:
     with pytest.raises(StoreError, match="cannot answer"):
         bucket.get("a")
     assert bucket.counts.outcomes["get", "failed"] == tries
+
+
+def test_a_write_outlasts_a_restart() -> None:
+    """The bucket took the write, and was away for longer than reads are tried again: it was made, once."""
+    with restarting_bucket(1.0) as server:
+        written = Swaps(open_bucket("s3://bucket/prefix", server.environ, SHORT)).swap("a", ABSENT, Kind.PRESENT, b"x")
+        found = Swaps(open_bucket("s3://bucket/prefix", server.environ)).read("a")
+        assert found is not None
+        assert found[0].nonce == written.nonce
+        assert server.refused <= 1
+
+
+def test_a_small_file_outlasts_a_restart() -> None:
+    """Like a document: the mark beside it tells whose it is."""
+    with restarting_bucket(1.0) as server:
+        blobs = BucketBlobs(open_bucket("s3://bucket/prefix", server.environ, SHORT), writable=True)
+        staging = blobs.stage("demo/x/demo-1.0.tar.gz")
+        staging.write(b"content")
+        blobs.publish(staging.finish())
+        assert [content for content, _, _ in server.objects.values()] == [b"content"]
+
+
+def test_a_write_ends_when_the_bucket_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been made, so it is no plain failure."""
+    monkeypatch.setattr(swaps, "PATIENCE", 0.5)
+    with restarting_bucket(DEADLINE) as server:
+        bucket = open_bucket("s3://bucket/prefix", server.environ, SHORT)
+        with pytest.raises(OutcomeUnknown):
+            Swaps(bucket).swap("a", ABSENT, Kind.PRESENT, b"x")
+        assert bucket.counts.outcomes["put", "failed"] > 1

@@ -153,12 +153,12 @@ class ObjectBucket:
         mode: Any = "create"
         if expected is not None:
             mode = {name: value for name, value in expected._asdict().items() if value is not None}
-        self._failures.forget(key)  # a writer has to find out whether its write took place
         return self._put(self._store if len(data) <= _QUICK_BYTES else self._for_files, key, data, mode)
 
     def _put(
         self, store: ObjectStore, key: str, data: bytes, mode: Any, attributes: Attributes | None = None
     ) -> Version:
+        self._failures.forget(key)  # a writer has to find out whether its write took place
         with self._request("put", key):
             try:
                 result = obstore.put(store, key, data, mode=mode, attributes=attributes, use_multipart=False)

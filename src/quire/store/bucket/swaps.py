@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
+from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError, StoreReadOnly
 from quire.store.bucket.documents import UNBORN, Document, Kind, Verdict, decode, judge, successor
-from quire.store.bucket.objects import Bucket, Refused, Unchanged, Unclear, Version
+from quire.store.bucket.objects import Bucket, Forbidden, Refused, Unchanged, Unclear, Version
 
 PATIENCE: Final = 30.0
 """Seconds that one swap goes on while its outcome is unclear."""
@@ -75,7 +75,11 @@ class Swaps:
                 pass
             except Unclear:
                 is_unclear = True
-            state, found = self._look(key, is_unclear=is_unclear)
+            looked = self._look(key, ends, is_unclear=is_unclear)
+            if looked is None:
+                pause = rest(pause)
+                continue  # with the same document: where an earlier try came through, this one is refused
+            state, found = looked
             verdict = judge(found, document)
             if verdict is Verdict.WRITTEN:
                 is_last = state.nonce == document.nonce
@@ -95,14 +99,19 @@ class Swaps:
             raise Conflict(f"The object {key} was changed by another writer; read it again.")
         return found[0].version
 
-    def _look(self, key: str, *, is_unclear: bool) -> tuple[State, Document | None]:
-        """The stored state and document. Raises OutcomeUnknown, or StoreError when nothing can have been written."""
+    def _look(self, key: str, ends: float, *, is_unclear: bool) -> tuple[State, Document | None] | None:
+        """The stored state and document; None where the outcome is unclear and they cannot be read yet.
+
+        Raises OutcomeUnknown when they cannot be read in time, or StoreError when nothing can have been written.
+        """
         try:
             found = self.read(key)
         except StoreError as error:
-            if is_unclear:
+            if not is_unclear:
+                raise
+            if isinstance(error, Forbidden | DamagedRecord) or time.monotonic() >= ends:
                 raise OutcomeUnknown(_DOUBT.format(key)) from error
-            raise
+            return None
         assert found is not None  # only a read that knows a state says nothing
         return found
 
@@ -118,9 +127,17 @@ def create_once(key: str, put: Callable[[], object], look: Callable[[], object])
         try:
             put()
         except (Refused, Unclear):
-            found = look()
+            pass
         else:
             return None
+        try:
+            found = look()
+        except Forbidden:
+            raise
+        except StoreError:
+            if time.monotonic() >= ends:
+                raise
+            found = None
         if found is not None:
             return found
         if time.monotonic() >= ends:
