@@ -70,10 +70,10 @@ def read(store: Store, token: str) -> PublishingSession:
     return session
 
 
-def publish(store: Store, token: str) -> PublishingSession:
+def publish(store: Store, token: str, after: timedelta = timedelta()) -> PublishingSession:
     definition = definition_of(store, token)
     assert definition is not None
-    return sessions_of(store).publish(token, definition, Target(Index(store)), ORIGIN)
+    return sessions_of(store, after).publish(token, definition, Target(Index(store)), ORIGIN)
 
 
 def settled(store: Store, token: str, after: timedelta = timedelta()) -> PublishingSession:
@@ -81,6 +81,11 @@ def settled(store: Store, token: str, after: timedelta = timedelta()) -> Publish
     session = sessions.read(token)
     assert session is not None
     return sessions.settled(token, session, definition_of(store, token), Index(store), ORIGIN)
+
+
+COPYING, LATE = timedelta(seconds=120), timedelta(seconds=560)
+"""For so long the files are copied; so long after that another worker is asked for the status. Then the publication is
+older than any ought to be, and its promotion is not."""
 
 
 class Observed(NamedTuple):
@@ -125,6 +130,17 @@ class Race:
         """A request of which all that was interrupted is settled."""
         settled(store, self.token)
 
+    def late(self, store: MemoryStore) -> None:
+        """As `reader`, of a worker by which the publication ought to have ended, and its promotion not."""
+        settled(store, self.token, LATE)
+
+    def slow(self, store: MemoryStore) -> None:
+        """As `publisher`, where the session was begun some time before the promotion is."""
+        try:
+            publish(store, self.token, -COPYING)
+        except (SessionConflict, AssertionError):
+            return
+
     def observe(self, state: MemoryState) -> Observed:
         store = MemoryStore(state)
         session = sessions_of(store).read(self.token)
@@ -133,27 +149,37 @@ class Race:
         return Observed(session.status, None if project is None else project.files[NAME].sha256)
 
     def judge(self, seen: list[object]) -> None:
-        """A shown file stays; a published session is shown, and a canceled one never."""
+        """A shown file stays; a published session is shown, and never a canceled one, nor one of which it was told that
+        nothing was published."""
         shown: str | None = None
         for each in seen:
             assert isinstance(each, Observed)
             assert shown is None or each.sha256 == shown
             shown = each.sha256
             assert each.status is not Status.PUBLISHED or shown == self.sha256
-            assert each.status is not Status.CANCELED or shown != self.sha256
+            assert each.status not in {Status.CANCELED, Status.ERROR} or shown != self.sha256
 
 
 @pytest.mark.parametrize(
-    "others", [("publisher",), ("canceler",), ("uploader",), ("reader",), ("uploader", "canceler")]
+    ("first", "others"),
+    [
+        ("publisher", ("publisher",)),
+        ("publisher", ("canceler",)),
+        ("publisher", ("uploader",)),
+        ("publisher", ("reader",)),
+        ("publisher", ("uploader", "canceler")),
+        ("slow", ("late",)),
+    ],
 )
-def test_no_order_of_steps_breaks_a_publication(others: tuple[str, ...]) -> None:
-    """Two that publish, one that cancels meanwhile, one that uploads a file of this name by the legacy API."""
+def test_no_order_of_steps_breaks_a_publication(first: str, others: tuple[str, ...]) -> None:
+    """Two that publish, one that cancels meanwhile, one that uploads a file of this name by the legacy API, one for
+    which the publication takes too long."""
     made: list[Race] = []
 
     def actors() -> dict[str, Any]:  # is called before `prepare`, for each run
         race = Race()
         made.append(race)
-        return {"first": race.publisher, **{each: getattr(race, each) for each in others}}
+        return {"first": getattr(race, first), **{each: getattr(race, each) for each in others}}
 
     def observe(state: MemoryState) -> object:
         return made[-1].observe(state)
@@ -224,6 +250,30 @@ def test_a_store_that_fails_leaves_all_or_nothing(step: int, fault: Fault) -> No
         assert publish(store, token).status is Status.PUBLISHED
     settled(store, token)
     assert definition_of(store, token) is None
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_a_session_is_given_back_only_when_nothing_will_be_published(step: int) -> None:
+    """A worker stands still before any write of a publication, until others ask for the status and it ought to have
+    ended. While its promotion can still be committed nothing is told of the end; else it publishes nothing any more."""
+    store = MemoryStore()
+    token = filled(store)
+    faults = Faults()
+    told: list[PublishingSession] = []
+    faults.call("write", lambda: told.append(settled(store, token, LATE)), skip=step)
+    try:
+        end: Status | None = publish(MemoryStore(store.state, faults), token, -COPYING).status
+    except SessionConflict:
+        end = None
+    shown = Index(store).project("alpha") is not None
+    assert shown == (end is Status.PUBLISHED)
+    assert not shown or not told or told[0].status is not Status.ERROR
+    assert shown or told[0].status is Status.ERROR
+    if not shown:
+        assert publish(store, token).status is Status.PUBLISHED
+    assert settled(store, token).status is Status.PUBLISHED
+    assert definition_of(store, token) is None
+    assert Index(store).names() == ("alpha",)
 
 
 def test_a_refused_publication_gives_the_session_back() -> None:

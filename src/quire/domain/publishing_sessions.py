@@ -10,7 +10,10 @@ are going to be published. Two documents say how far it is:
 A publication is begun by a swap of the record from an editable status to `processing`: from here on nothing of the
 session changes. Then the files are promoted, in one step, and the record says `published`; a refusal puts the status
 back that it had. A worker that dies in between leaves `processing`, which others resolve: when the target has all files
-with these digests the session is published; when it has not, and no promoter can go on any more, it is in `error`.
+with these digests the session is published; when it has not, and no promoter can go on any more, it is in `error`. That
+one cannot go on is no matter of time, as clocks differ and a worker may stand still for long. A promoter looks at the
+record once the journal has its promotion, and gives up when the attempt is not its own. So a worker that resolves it
+takes the attempt over first (`taken_over`): a promotion that is not open in the journal then can be none any more.
 
 Each change gives back the very object that it got when there is nothing to do: it is repeated after a write of which
 the outcome is unknown.
@@ -294,6 +297,11 @@ def begun(session: PublishingSession, attempt: str, at: str) -> PublishingSessio
     return msgspec.structs.replace(
         session, status=Status.PROCESSING, attempt=attempt, since=at, before=session.status, notices=()
     )
+
+
+def taken_over(session: PublishingSession, attempt: str, by: str) -> PublishingSession:
+    """With another attempt `by` in the place of this one, of which nothing was published yet: it must not go on."""
+    return session if session.attempt != attempt else msgspec.structs.replace(session, attempt=by)
 
 
 def given_back(session: PublishingSession, attempt: str, notice: str | None = None) -> PublishingSession:

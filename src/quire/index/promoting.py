@@ -151,6 +151,11 @@ class Promoter:
                 self._settle(identity, promotion)
         return len(found)
 
+    def is_open(self, source: str) -> bool:
+        """Whether a promotion of files from this index may still be committed. Raises StoreError."""
+        found = self._journal.promotions().values()
+        return any(each.source == source and each.state is State.OPEN for each in found)
+
     # -- steps --------------------------------------------------------------------------------------------------------
 
     def _preparation(self, identity: str, part: Part, room: Room, *, overwrite: bool) -> Transition:

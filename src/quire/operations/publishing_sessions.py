@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -50,12 +50,14 @@ _FOLDER: Final = "access/publishing"
 _ATTEMPTS: Final = 40
 _LONGEST_PAUSE: Final = 0.25
 _RESOLVED_AFTER: Final = timedelta(seconds=PUBLICATION_SECONDS + 60)
-"""After so long no promoter goes on with a publication."""
+"""After so long no promoter goes on with a publication that the target's journal does not have yet. Where clocks
+differ, or it stood still, it finds that its attempt was taken over."""
 _ROOM: Final = timedelta(hours=1)
 """A session that is being published does not expire for so long."""
 _MOST_SUMMED: Final = 100
 """Sessions whose records are read when an upload begins where there is a quota."""
 _EXPIRED: Final = "The session expired; its files are deleted."
+_TAKEN_OVER: Final = "The publication took too long, and nothing was published; ask for the session's status."
 _INTERRUPTED: Final = "The publication was interrupted, and nothing was published; publish again."
 
 Transition = Callable[[PublishingSession], PublishingSession]
@@ -188,12 +190,9 @@ class Sessions:
             attempt = str(session.attempt)
             if is_published(session, target.project(session.project)):
                 session = self.change(token, lambda found: sessions.published(found, attempt, at, at))
-                self.remove_stage(token, origin)
-                self._end_reservation(session, origin)
+                self._clear(token, session, origin)
             elif session.since is not None and moment(session.since) + _RESOLVED_AFTER < now:
-                Promoter(target, self.now).recover()
-                if not is_published(session, target.project(session.project)):
-                    session = self.change(token, lambda found: sessions.given_back(found, attempt, _INTERRUPTED))
+                session = self._resolved(token, session, target)
         elif session.status in sessions.ENDED:
             if definition is not None:
                 self.remove_stage(token, origin)
@@ -220,7 +219,7 @@ class Sessions:
         if definition.has_ended(now + _ROOM):  # or its files would be deleted meanwhile
             self._keep_until(token, session, now + _ROOM, origin)
         try:
-            self._promote(token, session, target, origin)
+            self._promote(token, session, self._guarded(token, session, target), origin)
         except StoreError:
             if not is_published(session, target.index.project(session.project)):
                 raise  # it may be published yet: `settled` says later
@@ -231,9 +230,43 @@ class Sessions:
         done = stamp(self.now())
         session = self.change(token, lambda found: sessions.published(found, attempt, done, expires))
         log.info("session published", index=session.index, project=session.project, user=origin.user)
-        self.remove_stage(token, origin)
-        self._end_reservation(session, origin)
+        self._clear(token, session, origin)
         return session
+
+    def _resolved(self, token: str, session: PublishingSession, target: Index) -> PublishingSession:
+        """The session after a publication that ought to have ended: given back when nothing can be published by it any
+        more. One whose promotion is open is left as it is: `recover` aborts that when it is old enough."""
+        promoter, fence = Promoter(target, self.now), secrets.token_hex(8)
+        promoter.recover()
+        if promoter.is_open(token):
+            return session
+        session = self.change(token, lambda found: sessions.taken_over(found, str(session.attempt), fence))
+        # Only from here on no promotion of the session begins that could be committed (`_guarded`).
+        is_open = session.attempt != fence or promoter.is_open(token)
+        if is_open or is_published(session, target.project(session.project)):
+            return session
+        return self.change(token, lambda found: sessions.given_back(found, fence, _INTERRUPTED))
+
+    def _guarded(self, token: str, session: PublishingSession, target: Target) -> Target:
+        """The target of this attempt alone: once the journal has its promotion, the record is looked at again, and
+        nothing is published when others have taken it over, as one that took too long."""
+        permission = target.permissions.get(session.project, Permission())
+
+        def guard(stored: Project | None) -> None:
+            found = self.read(token)
+            if found is None or found.attempt != session.attempt:
+                raise SessionConflict(_TAKEN_OVER)
+            if permission.guard is not None:
+                permission.guard(stored)
+
+        own = {session.project: replace(permission, guard=guard)}
+        return replace(target, permissions={**target.permissions, **own})
+
+    def _clear(self, token: str, session: PublishingSession, origin: Origin) -> None:
+        """Delete the stage of a session that was published. One that others resolve meanwhile is left to them."""
+        if session.status is Status.PUBLISHED:
+            self.remove_stage(token, origin)
+            self._end_reservation(session, origin)
 
     def remove_stage(self, token: str, origin: Origin) -> None:
         """Delete the stage of a session that has ended, with its files. Repeated, it goes on."""
