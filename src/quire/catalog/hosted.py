@@ -82,9 +82,11 @@ class HostedFile(msgspec.Struct, frozen=True, gc=False):
         return f"{self.file.blob}/{self.file.filename}{companion}"
 
     def _digest(self, companion: str) -> str:
+        """Of a companion without a digest of its own, a signature, the folder of its file in the store: each upload has
+        another one, and the same bytes can be uploaded once more with another signature."""
         file = self.file
         digests = {"": file.sha256, ".metadata": file.metadata_sha256, ".attestations": file.provenance_sha256}
-        return digests.get(companion) or f"{file.sha256}{companion}"
+        return digests.get(companion) or f"{str(file.blob).rpartition('/')[2]}{companion}"
 
     def _missing(self, companion: str) -> NotFound:
         return NotFound(f"The file {self.file.filename}{companion} does not exist.")

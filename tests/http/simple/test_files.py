@@ -228,6 +228,28 @@ def test_a_published_signature(site: Site) -> None:
     assert (answer.content, answer.headers["content-type"]) == (b"-----PGP", "application/pgp-signature")
 
 
+def test_another_signature_of_the_same_file(site: Site) -> None:
+    """A release that was deleted and uploaded again: nothing takes the new signature for the former one."""
+    filename, content = wheel_name("resigned", "1.0"), make_wheel("resigned", "1.0")
+    form = twine_form(filename, content, name="resigned", version="1.0")
+    answers = []
+    for signature in (b"-----PGP one", b"-----PGP two"):
+        assert post(site, [*form, ("gpg_signature", f"{filename}.asc", signature)]).status_code == 200
+        url = f"{site.file_url('resigned', filename)}.asc"
+        answers.append(site.client.get(url))
+        assert answers[-1].content == signature
+        etag = answers[-1].headers["etag"]
+        assert site.client.get(url, headers={"if-none-match": etag}).status_code == 304
+        if len(answers) == 1:
+            form_of_removal = {":action": "remove_pkg", "name": "resigned", "version": "1.0"}
+            assert site.client.post("/", data=form_of_removal).status_code == 200
+    before, after = answers
+    assert before.url == after.url
+    assert before.headers["etag"] != after.headers["etag"]
+    assert site.client.get(after.url, headers={"if-none-match": before.headers["etag"]}).status_code == 200
+    assert before.headers["cache-control"] == "no-cache"
+
+
 def test_there_is_no_drop_in_at_another_address(site: Site) -> None:
     """Not under its former folder, nor where it would be hosted; and to ask for it is no error of the store."""
     name, digest = wheel_name("dropped", "1.0"), hashlib.sha256(DROPPED).hexdigest()

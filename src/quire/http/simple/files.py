@@ -76,7 +76,8 @@ def file_response(request: Request, target: Target, content: Content) -> Respons
     """The response with the bytes of what a path names."""
     worker = worker_of(request)
     filename = target.listed.file.filename
-    permanent = target.listed.is_permanent and target.is_at_its_place
+    # The digest in the address says nothing of a signature: the file can be deleted, and uploaded with another one.
+    permanent = target.listed.is_permanent and target.is_at_its_place and target.companion != ".asc"
     public = context_of(request.scope).needed_no_login
     headers = file_headers(worker, content.digest, filename, target.companion, permanent=permanent, public=public)
     modified = content.modified
