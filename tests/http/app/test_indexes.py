@@ -1,9 +1,13 @@
-"""Named indexes: definitions that count for the next request of every worker, and the addresses below a name."""
+"""Named indexes: definitions that count for the next request of every worker, and the addresses below a name.
+
+Replaced here: the beginning of a barrier's tick, to count the barriers that a turn of the event loop goes through.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import itertools
 import json
@@ -12,11 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.catalog.freshness import Barrier
 from quire.config.network import RESERVED_PATHS
 from quire.config.settings import Settings
 from quire.domain.indexes import RESERVED
@@ -29,6 +35,7 @@ from quire.operations import defining
 from quire.store.contracts import Store
 from tests.asking import BUCKET_IN_MEMORY, Site, post, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.index.test_index import staged_wheel
 from tests.serving import run_quire
 from tests.store.bucket.counted import counted_bucket
 
@@ -269,3 +276,48 @@ async def _made_and_deleted(
             ends = partial(defining.delete_index, access, index, with_files=True, default="main", origin=origin)
             await asyncio.to_thread(ends)
     assert prepared == 3
+
+
+def test_nothing_is_left_of_indexes_that_are_gone(tmp_path: Path) -> None:
+    """A worker that has served many stages, one after the other, asks no more in each turn than before, and keeps
+    nothing of them."""
+    settings = Settings(directories=(str(tmp_path),), authenticate=(), no_drop_in=True, fallback_url=None)
+    general = create_application(settings)
+    worker = general.state.worker
+    fast_path = FastPath(worker, worker.indexes.default)
+    index = worker.default.hosted
+    index.publish([staged_wheel(index.store, "demo", "1.0")])
+    access, names = AccessRecords(index.store), [f"pr-{number}" for number in range(5)]
+    headers = ASGIHeaders([(b"host", b"127.0.0.1"), (b"accept", JSON["accept"].encode())])
+
+    def barriers_of_a_tick() -> int:
+        with mock.patch.object(Barrier, "begin_tick", autospec=True) as begin:
+            fast_path.begin_tick()
+        fast_path.end_tick()
+        return begin.call_count
+
+    async def serve_them() -> None:
+        transport = httpx.ASGITransport(FastPathApplication(general, fast_path))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=JSON) as client:
+            before = barriers_of_a_tick()
+            for name in names:
+                stage = {"in_front_of": "main"}
+                await asyncio.to_thread(
+                    defining.create_index, access, name, stage, default="main", origin=Origin(user="ann")
+                )
+                for _ in range(3):
+                    assert (await client.get(f"/{name}/simple/demo/")).status_code == 200
+            assert fast_path.respond_inline(f"/{names[0]}/simple/demo/", headers, lambda: "127.0.0.1") is not None
+            assert barriers_of_a_tick() > before
+            for name in names:
+                stage_index, ann = Index(index.store, name), Origin(user="ann")
+                ends = partial(defining.delete_index, access, stage_index, with_files=True, default="main", origin=ann)
+                await asyncio.to_thread(ends)
+            for _ in range(3):
+                assert (await client.get("/simple/demo/")).status_code == 200
+            assert barriers_of_a_tick() == before
+            assert [worker.indexes.known(name) for name in names] == [None] * len(names)
+            gc.collect()
+            assert sum(type(each) is FastPath for each in gc.get_objects()) == 1
+
+    asyncio.run(serve_them())

@@ -83,6 +83,8 @@ class ComposedIndexes:
         self._mirrors = mirrors
         self._settings_upstreams = settings_upstreams
         self._reported: Upstreams = ()
+        self._kept_by: AccessState | None = None
+        """The last state by which only indexes that are there are kept."""
         made_of = (_Part(default.name),)
         self._composed = {default.name: _Composed(self._compose(made_of, None), made_of, None, None)}
 
@@ -100,8 +102,7 @@ class ComposedIndexes:
         definition = state.document.indexes.get(name)
         is_there = definition is not None and not (definition.expires and definition.has_ended(self.now()))
         if name != self._root and not is_there:
-            self._composed.pop(name, None)
-            self._bare.pop(name, None)
+            self._forget({name})
             return None
         return self._at(name, state)
 
@@ -109,6 +110,9 @@ class ComposedIndexes:
         known = self._composed.get(name)
         if known is not None and known.state is state:
             return known.served
+        if self._kept_by is not state:  # stages come and go, and no request names them again
+            self._kept_by = state
+            self._forget(self._bare.keys() - state.document.indexes.keys() - {self._root})
         made_of = tuple(_part(each, state) for each in (name, *state.behind(name)))
         reads = any(part.policy.reads_advisories for part in made_of)
         advisories = self.advisories(state) if reads else None
@@ -116,9 +120,20 @@ class ComposedIndexes:
         served = known.served if known is not None and is_same else self._compose(made_of, advisories)
         self._composed[name] = _Composed(served, made_of, advisories, state)
         if known is not None and known.served.is_mirroring and not is_same:
-            parts = chain.from_iterable(each.made_of for each in self._composed.values())
-            self._mirrors().keep_only(chain.from_iterable(map(self._counting, parts)))
+            self._keep_mirrors()
         return served
+
+    def _forget(self, names: Collection[str]) -> None:
+        forgotten = [self._composed.pop(name, None) for name in names]
+        for name in names:
+            self._bare.pop(name, None)
+        if any(each is not None and each.served.is_mirroring for each in forgotten):
+            self._keep_mirrors()
+
+    def _keep_mirrors(self) -> None:
+        """Only those that an index has."""
+        parts = chain.from_iterable(each.made_of for each in self._composed.values())
+        self._mirrors().keep_only(chain.from_iterable(map(self._counting, parts)))
 
     def rules_with(self, name: str, state: AccessState, policy: Policy) -> RulesOf | None:
         """The rules of an index if it had another policy; None where no policy does anything then."""

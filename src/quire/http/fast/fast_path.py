@@ -116,6 +116,10 @@ class FastPath:
         self._sharing = [each for each in sharing if each is not None]
         self._named: dict[str, FastPath] = {}
         """The parts for indexes that paths name."""
+        self._front = self
+        """The part for the index at the root, which has the others."""
+        self._kept_by: AccessState | None = None
+        """The last state by which it has only parts for indexes that are there."""
         self._begin(index, settings.server_base_url)
 
     def _begin(self, index: ServedIndex, base: str) -> None:
@@ -139,8 +143,7 @@ class FastPath:
         if served is self._index:
             return True
         if served is not None and self._base == self._root[:-1]:
-            for name in tuple(self._named):
-                self._forget(name)
+            self._forget(*self._named)
             for before, after in (
                 (self._index.projects, served.projects),
                 (self._index.project_names, served.project_names),
@@ -167,11 +170,22 @@ class FastPath:
             self._sharing += [] if index is self._index else [index.projects, index.project_names]
         return None  # its barriers share validations from the next turn on; this request is the application's
 
-    def _forget(self, name: str) -> None:
-        part = self._named.pop(name, None)
-        if part is not None and part._index is not self._index:
-            self._sharing.remove(part._index.projects)
-            self._sharing.remove(part._index.project_names)
+    def _forget(self, *names: str) -> None:
+        dropped = set()
+        for part in [self._named.pop(name) for name in names if name in self._named]:
+            if part._index is not self._index:
+                for barrier in (part._index.projects, part._index.project_names):
+                    barrier.end_tick()
+                    dropped.add(id(barrier))
+        if dropped:
+            self._sharing[:] = [each for each in self._sharing if id(each) not in dropped]
+
+    def _keep_only(self, state: AccessState) -> None:
+        """Forget the parts for indexes that are gone by this state: stages come and go, and no path names them
+        again."""
+        if self._kept_by is not state:
+            self._kept_by = state
+            self._forget(*(self._named.keys() - state.document.indexes.keys()))
 
     def begin_tick(self) -> None:
         """All requests from here to `end_tick` share validations (`Barrier.begin_tick`)."""
@@ -546,6 +560,7 @@ class FastPath:
             needs = endpoint.needs
             return needs is None or self._authorize(ANONYMOUS, needs, self._index.name, None, state) is ALLOWED
 
+        self._front._keep_only(state)
         self._readers.clear()
         self._state, self._pages_are_open, self._files_are_open = state, is_open(_PROJECT), is_open(FILES)
 
