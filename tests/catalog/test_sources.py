@@ -1,10 +1,13 @@
-"""Sources: what each is asked, how their answers become one, and those that have to be awaited."""
+"""Sources: what each is asked, how their answers become one, and those that have to be awaited.
+
+Replaced here: the reading of one source, since a change between two readings of one page comes by chance otherwise.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.hosted import Hosted, HostedFile
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.catalog.sources import Content, ListedFile
+from quire.catalog.views import ProjectView
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File, Status
@@ -182,6 +186,63 @@ def test_a_small_change_is_merged_without_a_thread(tmp_path: Path) -> None:
     (tmp_path / wheel_name("alpha", "3.0")).write_bytes(make_wheel("alpha", "3.0"))
     tick(projects)
     assert projects.load_inline("alpha", after) is None
+
+
+@pytest.mark.parametrize("way", ["first", "again", "inline", "awaited"])
+def test_a_page_is_of_one_moment(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is dropped in after the drop-ins were read, and then another one is uploaded before the hosted files are:
+    no answer has the second one alone. Read for the first time and once more, in a thread and without; and before
+    another server is asked."""
+    index, clock, far = Index(MemoryStore()), Clock(), Far()
+    hosted, drop_ins = Hosted(index), _drop_ins(tmp_path, clock)
+    index.publish([staged_wheel(index.store, "alpha", "0.1")])
+    behind: dict[str, Any] = {"behind": [[far]], "joined": [{"alpha"}]} if way == "awaited" else {}
+    projects = Projects([hosted, drop_ins], **behind)
+    known = projects.load_blocking("alpha") if way in {"again", "inline"} else None
+    clock.now += RACY_WINDOW
+    assert known is None or projects.load_blocking("alpha", known) is known
+    step = "project_inline" if way == "inline" else "project"
+    read = getattr(hosted, step)
+
+    def meanwhile(*asked: Any) -> Any:
+        path = tmp_path / wheel_name("alpha", "1.5")
+        if not path.exists():
+            path.write_bytes(make_wheel("alpha", "1.5"))
+            index.publish([staged_wheel(index.store, "alpha", "2.0")])
+        return read(*asked)
+
+    monkeypatch.setattr(hosted, step, meanwhile)
+    if way == "inline":
+        projects.begin_tick()
+        assert projects.load_inline("alpha", known) is None
+        return
+    loaded = projects.load("alpha", known)
+    view = loaded if isinstance(loaded, ProjectView) else asyncio.run(_awaited(loaded))
+    assert {wheel_name("alpha", version) for version in ("0.1", "1.5", "2.0")} <= set(view.files)
+
+
+async def _awaited(loaded: Awaitable[ProjectView]) -> ProjectView:
+    return await loaded
+
+
+def test_a_page_with_an_unchanged_record_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drop-ins are not read twice for it: hosted files that are as they were before have been so all the time."""
+    index = Index(MemoryStore())
+    index.publish([staged_wheel(index.store, "alpha", "1.0")])
+    drop_ins = _drop_ins(tmp_path, Clock())
+    projects = Projects([Hosted(index), drop_ins])
+    known = projects.load_blocking("alpha")
+    reads: list[str] = []
+    read = drop_ins.project
+
+    def counted(name: str, known: Any) -> Any:
+        reads.append(name)
+        return read(name, known)
+
+    monkeypatch.setattr(drop_ins, "project", counted)
+    (tmp_path / wheel_name("alpha", "2.0")).write_bytes(make_wheel("alpha", "2.0"))
+    assert len(projects.load_blocking("alpha", known).files) == 2
+    assert reads == ["alpha"]
 
 
 # -- a source that needs awaiting -------------------------------------------------------------------------------------

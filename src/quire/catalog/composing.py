@@ -7,7 +7,8 @@ name belongs to the first group that has, or ever had, something of it, and no l
 another index never joins a project of this one, and no name of this one is told to another (dependency confusion).
 A name that a source claims without a file belongs to its group, and one that the operator reserved to no server
 elsewhere. Groups are read one after the other; when all were, those before the last are looked at once more. If they
-have not changed, all that was found was true together, at the moment before that look.
+have not changed, all that was found was true together, at the moment before that look. So it is with the sources of
+one group: those before the one that was read last are looked at once more, unless that one is as it was before.
 Only of a project that was merged by name the upstreams are asked as well; their files come after its own.
 """
 
@@ -101,7 +102,7 @@ class Projects(freshness.Source[ProjectView]):
 
     def _merge_inline(self, key: str, known: ProjectView, changed: AnySource, now: SourceProject) -> ProjectView | None:
         """The view with what a source has now, where the sources before it have not changed; None when merging that
-        takes a thread."""
+        takes a thread, or one of them changed meanwhile."""
         if len(known.files) > _FEW_FILES:
             return None
         parts, is_before = list[ProjectPart](), True
@@ -114,6 +115,9 @@ class Projects(freshness.Source[ProjectView]):
             if current is None:
                 return None
             parts.append((source, current))
+        again = object()  # another tick: looked at after all were read
+        if any(source.project_inline(key, part, again) is not part for source, part in parts[:-1]):
+            return None
         return ProjectView(key, parts, self._integrity, self._policies, self._namespaces)
 
     def _is_true(self, known: ProjectView) -> bool:
@@ -124,11 +128,12 @@ class Projects(freshness.Source[ProjectView]):
         before = dict(known.parts) if known is not None else {}
         for _ in range(_MOST_ROUNDS):
             groups, passed, awaited = self._read(key, before)
-            before = {source: part for found in groups for source, part in found.items()}
-            if awaited is not None:
+            parts = [part for found in groups for part in found.items()]
+            if awaited is not None and self._is_unchanged(key, parts, before):
                 return self._load_awaited(key, known, groups, awaited)
-            if self._is_of_one_moment(key, groups, passed):
-                return self._view(key, known, [*before.items()])
+            if awaited is None and self._is_of_one_moment(key, groups, passed, before):
+                return self._view(key, known, parts)
+            before = dict(parts)
         raise StoreError(f"The project {key} changes faster than it can be read; repeat.")
 
     def _read(
@@ -168,12 +173,25 @@ class Projects(freshness.Source[ProjectView]):
         key: str,
         groups: Sequence[Mapping[AnySource, SourceProject]],
         passed: Sequence[Sequence[AnySource]],
+        before: Mapping[AnySource, SourceProject],
     ) -> bool:
         """Whether the groups before the last one have not changed since they were read, and claim the name no more
-        than then."""
-        return all(
-            at_hand(source.project(key, part)) is part for found in groups[:-1] for source, part in found.items()
-        ) and not any(not _is_disclaimed(group, key) and _is_claimed(group, key) for group in passed[: len(groups) - 1])
+        than then; and the sources of the last one (`_is_unchanged`)."""
+        return (
+            all(at_hand(source.project(key, part)) is part for found in groups[:-1] for source, part in found.items())
+            and self._is_unchanged(key, [*groups[-1].items()], before)
+            and not any(
+                not _is_disclaimed(group, key) and _is_claimed(group, key) for group in passed[: len(groups) - 1]
+            )
+        )
+
+    @staticmethod
+    def _is_unchanged(key: str, parts: Sequence[ProjectPart], before: Mapping[AnySource, SourceProject]) -> bool:
+        """Whether parts that were read one after the other, each at hand, were true together. `before`: the parts that
+        were known when the first one was read."""
+        if parts and parts[-1][1] is before.get(parts[-1][0]):
+            parts = parts[:-1]  # it was true all the time
+        return all(at_hand(source.project(key, part)) is part for source, part in parts[:-1])
 
     def load_blocking(self, key: str, known: ProjectView | None = None) -> ProjectView:
         """`load`, for compositions of sources none of which needs awaiting."""
