@@ -42,6 +42,7 @@ from quire.store.contracts import Record
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.posix.directory import Directories, Identity
+from quire.store.posix.mounts import Mount
 from tests.clocks import Clock
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import DEADLINE
@@ -1413,3 +1414,27 @@ def test_only_found_paths_are_found(text: str) -> None:
         folder = Folder([Path(name)])
         found = folder.find(text)
         assert found is None or found.relative_path == text == wheel_name("alpha", "1.0")
+
+
+def test_a_network_volume_below_a_local_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are asked for by opening them, and not on the event loop; one that is mounted where nothing is served
+    from does not count."""
+    volume = tmp_path / "root" / "volume"
+    volume.mkdir(parents=True)
+    path = volume / wheel_name("alpha", "1.0")
+    path.write_bytes(make_wheel("alpha", "1.0"))
+    mounts = [Mount("/", "ext4", "/dev/vda", ("rw",)), Mount(str(volume), "nfs4", "server:/", ("rw",))]
+    monkeypatch.setattr("quire.dropin.tree.read_mounts", lambda: mounts)
+    monkeypatch.setattr("quire.dropin.tree.is_network", lambda asked: asked == str(volume))
+    root = tmp_path / "root"
+    assert Folder([root], exclude=[volume]).validates_inline
+    assert Folder([tmp_path / "another"]).validates_inline
+    folder = Folder([root])
+    assert not folder.validates_inline
+    (drop_in,) = folder.project("alpha").files
+    remembered, lstat = os.lstat(path), os.lstat
+    monkeypatch.setattr(os, "lstat", lambda asked: remembered if asked == str(path) else lstat(asked))
+    known = folder.project("alpha")
+    path.write_bytes(make_wheel("alpha", "1.0", files={"more": b"more"}))
+    (after,) = folder.project("alpha", known).files
+    assert after.file.sha256 != drop_in.file.sha256

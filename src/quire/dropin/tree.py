@@ -47,6 +47,7 @@ from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.dropin.reports import Reports, state_of
 from quire.store.posix.directory import COARSE_RACY_SECONDS, Directories, Identity, RacyWindow, Seen
 from quire.store.posix.filesystem import is_network
+from quire.store.posix.mounts import mounts_below, read_mounts
 
 STORE_FOLDER = "quire"
 """The name under a root that a store lies under."""
@@ -81,7 +82,9 @@ class Tree:
         clock: Callable[[], float] = time.monotonic,
         reports: Reports | None = None,
     ) -> None:
-        """`exclude`: directories never to list. `network`: None asks the file system. `racy_window`: see RacyWindow.
+        """`exclude`: directories never to list. `network`: None asks the file systems of the root and of all that is
+        mounted below it now: of one that is mounted later it is not known that it is on a network. `racy_window`: see
+        RacyWindow.
         `reports`: where directories that cannot be read are reported; None: to reports of its own.
 
         A root that is named twice counts once. Whether the roots exist is found by `refresh`.
@@ -89,7 +92,7 @@ class Tree:
         self.roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
         self._excluded = frozenset(os.path.realpath(path) for path in exclude)
         self._openers = tuple(
-            Directories(root, network=is_network(root) if network is None else network) for root in self.roots
+            Directories(root, network=self._is_network(root) if network is None else network) for root in self.roots
         )
         self._racy_window = racy_window
         self._clock = clock
@@ -99,6 +102,14 @@ class Tree:
         self._directories: dict[tuple[int, str], Directory] = {}
         self._listing = NOTHING
         self._is_stale = True  # the listing lags behind the directories
+
+    def _is_network(self, root: str) -> bool:
+        """Whether a file below a root may be on a network file system."""
+        below = [point for point in mounts_below(root, read_mounts()) if not self._is_excluded(point)]
+        return is_network(root) or any(map(is_network, below))
+
+    def _is_excluded(self, path: str) -> bool:
+        return any(path == each or path.startswith(f"{each}/") for each in self._excluded)
 
     @property
     def is_local(self) -> bool:

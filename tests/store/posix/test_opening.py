@@ -21,6 +21,7 @@ from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.store.posix import layout as posix_layout
 from quire.store.posix.files import unique_name
+from quire.store.posix.mounts import Mount
 from quire.store.posix.store import PosixStore
 
 KEY = "main/projects/foo"
@@ -231,3 +232,18 @@ def test_sweeping_goes_on_where_the_directory_may_not_be_changed(
 
     monkeypatch.setattr(os, "rename", refused)
     assert store.sweep(older_than=0) == 1
+
+
+def test_a_folder_of_the_store_that_is_a_network_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounted inside a local directory: it takes the care that a network needs."""
+    write(PosixStore.open(tmp_path))
+    home = str(tmp_path / "quire")
+    monkeypatch.setattr(
+        "quire.store.posix.store.filesystem_type", lambda path: ("nfs", False) if path == home else ("ext4", True)
+    )
+    mounts = [Mount("/", "ext4", "/dev/vda", ("rw",)), Mount(home, "nfs4", "server:/", ("rw",))]
+    monkeypatch.setattr("quire.store.posix.store.read_mounts", lambda: mounts)
+    assert not PosixStore.open(tmp_path).validates_inline
+    mounts[1] = Mount(home, "nfs4", "server:/", ("nocto", "rw"))
+    with pytest.raises(StoreError, match="nocto"):
+        PosixStore.open(tmp_path)

@@ -107,19 +107,20 @@ class PosixStore:
             root = Path(os.path.realpath(os.path.expanduser(root), strict=True))
             with os.scandir(root):
                 pass
-            filesystem, local = filesystem_type(str(root))
+            home = root / HOME
+            held = str(home if os.path.isdir(home) else root)  # it may be a mount of its own
+            filesystem, local = filesystem_type(held)
         except OSError as error:
             raise StoreError(
                 f"The directory {root} cannot be used: {reason(error)}. Create it, or name another."
             ) from error
         network = not local if network is None else network
-        mount = mount_of(str(root), read_mounts()) if network else None
+        mount = mount_of(os.path.realpath(held), read_mounts()) if network else None
         if mount is not None and "nocto" in mount.options:
             raise StoreError(
                 f"The directory {root} is mounted with the option nocto, with which workers on different machines see "
                 f"different files; mount it without."
             )
-        home = root / HOME
         is_certain = not create  # that the store's folder lasts; nothing may be acknowledged in one that does not
         if not read_only and create:
             with contextlib.suppress(StoreReadOnly):
