@@ -282,6 +282,23 @@ def test_reserved_names_are_never_asked_for(upstream: FakeIndex, served: Path, t
     assert upstream.paths == ["/simple/foo/"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--hosted",)])
+@pytest.mark.parametrize("kept", [("claim", "My_*"), ("namespace", "grant", "my", "user:alice")])
+def test_claimed_names_are_never_asked_for(
+    upstream: FakeIndex, served: Path, tmp_path: Path, flags: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    """Names that any index of the store keeps for itself, and those below a namespace, are not sent elsewhere."""
+    put(served, "my-private", "1.0")
+    put(served, "foo", "1.0")
+    host(served, "my.hosted", "1.0")
+    index = ("--index", "team") if kept[0] == "claim" else ()
+    if index:
+        assert main(["index", "create", "team", "-d", str(served)]) == 0
+    assert main([*kept, *index, "-d", str(served)]) == 0
+    assert update(upstream, *flags, served) == 0
+    assert upstream.paths == ["/simple/foo/"]
+
+
 @pytest.mark.parametrize("content", [None, b"foo==1.0\n", b"\xff\xfe\n", b"a b\n"])
 def test_an_ignorelist_that_is_not_understood_stops_everything(
     upstream: FakeIndex, served: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None

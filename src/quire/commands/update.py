@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 _MORE = """\
 The other index learns the name of every project that it is asked for, and anyone who can publish under such a name
-there decides what is offered as its update. Name your private projects in a file for --ignorelist-file, or reserve them
-with the setting local of the servers (QUIRE_LOCAL, or quire.toml): names that it matches are never asked for. Exit
-code: 0 done, or nothing to do; 1 a project could not be asked for or fetched; 2 a setting is wrong.
+there decides what is offered as its update. Claim your private names ('quire claim'), name them in a file for
+--ignorelist-file, or reserve them with the setting local of the servers (QUIRE_LOCAL, or quire.toml). Names that are
+claimed by any index of the store, below a namespace or reserved are never asked for. Exit code: 0 done, or nothing to
+do; 1 a project could not be asked for or fetched; 2 a setting is wrong.
 """
 
 

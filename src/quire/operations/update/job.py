@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, InvalidName, QuireError, StoreError, UpstreamError, reason_of
 from quire.domain.names import guess_filename, normalize_name
@@ -22,6 +23,7 @@ from quire.operations.opening import open_index
 from quire.operations.update.files import ForDirectory, ForStore, settle
 from quire.operations.update.plan import Fetch, Present, Update, plan, usable
 from quire.process.progress import Progress
+from quire.store.contracts import Store
 from quire.upstream.client import Upstream
 from quire.upstream.pages import UpstreamFile
 
@@ -79,7 +81,7 @@ def update(job: Job, progress: Progress) -> Report:
     index = _open_index(job)
     report = Report()
     present = find_present(index, job.settings.folders, job.ignored or frozenset(), report, hosted=job.hosted)
-    reserved = Reserved(job.settings.local)
+    reserved = Reserved((*job.settings.local, *_kept(index.store)))
     present = {name: files for name, files in present.items() if name not in reserved}
     asyncio.run(_update(job, index, present, report, progress))
     return report
@@ -110,6 +112,13 @@ def read_ignorelist(file: str, what: str = "ignorelist", flag: str = "--ignoreli
         except InvalidName as error:
             raise ConfigurationError(f"Line {number} of the {what} {file} is no project name: {error}") from error
     return frozenset(names)
+
+
+def _kept(store: Store) -> Iterator[str]:
+    """Patterns of the names that any index of the store keeps for itself: a directory of drop-ins says not of which one
+    its projects are, and no private name is to leave this machine. Raises StoreError."""
+    for definition in AccessRecords(store).read().state.document.indexes.values():
+        yield from definition.kept
 
 
 def _open_index(job: Job) -> Index:
