@@ -194,6 +194,31 @@ def test_one_worker_asks_for_all_while_the_others_serve_the_page_that_is_there()
     asyncio.run(main())
 
 
+def test_workers_that_ask_at_one_time_serve_no_page_that_is_too_old() -> None:
+    """One of them gets the lease; the other one waits for its page."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return answer(2)
+
+        world.other.answers = [answer(1), slowly]
+        workers = [world.worker() for _ in range(2)]
+        known = [await worker.get("foo", None) for worker in workers]
+        world.clock.pass_(days=400)
+        tasks = [asyncio.create_task(worker.get("foo", each)) for worker, each in zip(workers, known, strict=True)]
+        await settle()
+        assert [task.done() for task in tasks] == [False, False]
+        gate.set()
+        assert {number_of(each) for each in await asyncio.gather(*tasks)} == {"foo-2.0.tar.gz"}
+        assert len(world.other.asked) == 2
+
+    asyncio.run(main())
+
+
 def test_requests_of_one_worker_share_the_first_asking() -> None:
     """Also when the one that began it goes away."""
 

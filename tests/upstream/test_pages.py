@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from typing import Any
 from urllib.parse import urljoin
 
@@ -17,7 +18,7 @@ from quire.domain.names import normalize_name
 from quire.domain.project import File, Status
 from quire.render.negotiation import MediaType
 from quire.render.simple import ProjectListing, render_project
-from quire.upstream.pages import UpstreamFile, UpstreamPage, parse_page
+from quire.upstream.pages import MOST_COMMAS, MOST_TAGS, UpstreamFile, UpstreamPage, parse_page
 from tests.upstreams import JSON, page
 
 URL = "http://host.test/simple/foo/"
@@ -46,6 +47,38 @@ def listed(media_type: MediaType, status: Status = Status.ACTIVE, reason: str | 
     )
     rendered = render_project(listing, media_type)
     return parse_page("foo", rendered.content_type, rendered.body, URL)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html", b"<a " * 7000),
+        ("text/html", b"<!--" * 7000),
+        ("text/html", b'<a href="x' * 7000),
+        ("text/html", b"</" * 7000),
+        ("text/html; charset=punycode", b"a-" + b"z" * 40_000),
+        ("text/html; charset=idna", b"a." * 20_000),
+    ],
+)
+def test_a_hostile_page_takes_the_time_of_its_length(content_type: str, body: bytes) -> None:
+    """No reading holds up the other threads for longer."""
+    begun = time.thread_time()
+    with pytest.raises(UpstreamError):
+        parse_page("foo", content_type, body, URL)
+    assert time.thread_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, b'{"meta":{"api-version":"1.0"},"name":"foo","files":[0' + b",0" * MOST_COMMAS + b"]}"),
+        ("text/html", b"<a href=a>" * (MOST_TAGS + 1)),
+    ],
+)
+def test_a_page_of_too_many_entries_is_refused_before_it_is_read(content_type: str, body: bytes) -> None:
+    """Each entry takes far more memory than its bytes, which are few when they are packed."""
+    with pytest.raises(UpstreamError, match="more than"):
+        parse_page("foo", content_type, body, URL)
 
 
 @pytest.mark.parametrize("media_type", [MediaType.HTML, MediaType.HTML_V1, MediaType.JSON_V1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from email.message import Message
 from html.parser import HTMLParser
@@ -13,6 +14,11 @@ JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
 ACCEPT: Final = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 """The Accept header of a request for a page (PEP 691)."""
 _HTML: Final = {"application/vnd.pypi.simple.v1+html", "text/html", "application/xhtml+xml"}
+
+_CHARSETS: Final = frozenset(
+    {"utf-8", "ascii", "iso8859-1", "iso8859-15", *(f"cp{each}" for each in range(1250, 1259))}
+)
+"""Names of codecs whose time is that of the text; of punycode and idna it grows with its square."""
 
 _VERSION: Final = re.compile(r"(\d{1,9})\.\d{1,9}")
 
@@ -27,7 +33,8 @@ def kind_and_text(content_type: str, body: bytes) -> tuple[str, str]:
     if kind in _HTML:
         charset = header.get_content_charset("utf-8")
         try:
-            text = body.decode(charset, errors="replace")
+            is_usual = codecs.lookup(charset).name in _CHARSETS
+            text = body.decode(charset if is_usual else "utf-8", errors="replace")
         except (LookupError, ValueError):
             text = body.decode(errors="replace")
         return kind, text
@@ -67,12 +74,13 @@ class Links(HTMLParser):
                 self.status["reason" if name.endswith("reason") else "status"] = content
 
 
-def read_html(text: str) -> Links:
-    """Raises UpstreamError."""
+def read_html(text: str, most: int) -> Links:
+    """`most`: tags that it may have, each of which takes far more memory than its bytes. Raises UpstreamError."""
+    if text.count("<") > most:
+        raise UpstreamError(f"The index answers with HTML that has more than {most} tags, which is not read.")
     page = Links()
     try:
-        page.feed(text)
-        page.close()
+        page.feed(text)  # no close(): it reads what is incomplete at the end once more for each tag that it could begin
     except (ValueError, AssertionError) as error:  # raised by html.parser for hostile documents
         raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
     return page

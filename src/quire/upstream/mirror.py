@@ -152,7 +152,7 @@ class Mirror:
         self._tally.pages[result] += 1
 
     async def _get(self, name: str, known: Mirrored | None) -> Mirrored:
-        was_asked = False
+        was_asked, begun = False, self._now()
         for _ in range(MOST_ROUNDS):
             current = await self._stored(name, known)
             if not self._asks:
@@ -160,10 +160,11 @@ class Mirror:
                 return current
             now, page = self._now(), current.page
             current.until = self._unknown_until(name) if page is None else mirrored.fresh_until(page, self._ages, now)
-            if was_asked and page is not None:
-                return current
             needed = self._need(current, now)
             if needed is Need.NOTHING:
+                return current
+            # Another worker may have taken the lease first: then the page that is here is still too old.
+            if was_asked and page is not None and (page.confirmed >= begun or needed is not Need.UNUSABLE):
                 return current
             if page is not None and needed is Need.UNUSABLE and mirrored.is_leased(page, now):
                 await asyncio.sleep(_POLL)

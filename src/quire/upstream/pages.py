@@ -35,6 +35,11 @@ from quire.upstream.markup import JSON_TYPE, check_version, kind_and_text, read_
 
 MAX_TEXT: Final = 500
 """Characters of a reason, a version or a specifier that is passed on; a longer one is left out, or cut."""
+MOST_COMMAS: Final = 3_000_000
+"""Of a page in JSON: they bound its entries, each of which takes far more memory than its bytes. The largest public
+projects have a tenth of them."""
+MOST_TAGS: Final = 1_000_000
+"""Of a page in HTML, for the same reason."""
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}")
 _PLAIN_ORIGIN: Final = r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
@@ -156,6 +161,8 @@ _decode_entry: Final = msgspec.json.Decoder(_Entry).decode
 
 
 def _parse_json(project: str, body: bytes, url: str, left_out: list[str] | None) -> UpstreamPage:
+    if body.count(b",") > MOST_COMMAS:
+        raise UpstreamError(f"The index answers with JSON that has more than {MOST_COMMAS} commas, which is not read.")
     try:
         page = _decode_page(body)
         status, reason = _status(page.project_status)
@@ -196,7 +203,7 @@ def _status(said: object) -> tuple[Status, str | None]:
 
 
 def _parse_html(project: str, text: str, url: str, left_out: list[str] | None) -> UpstreamPage:
-    page = read_html(text)
+    page = read_html(text, MOST_TAGS)
     try:
         base = urljoin(url, page.base) if page.base else url
     except ValueError as error:

@@ -12,6 +12,9 @@ from quire.domain.errors import InvalidName, UpstreamError
 from quire.domain.names import normalize_name
 from quire.upstream.markup import JSON_TYPE, check_version, kind_and_text, read_html
 
+_MOST_TAGS: Final = 4_000_000
+"""Of a list in HTML. That of the largest public index has half of them."""
+
 
 class _Meta(msgspec.Struct, rename="kebab"):
     api_version: str
@@ -43,7 +46,7 @@ def parse_project_list(content_type: str, body: bytes) -> tuple[str, ...]:
         check_version(page.meta.api_version)
         said = [each.name for each in page.projects]
     else:
-        links = read_html(text)
+        links = read_html(text, _MOST_TAGS)
         check_version("1.0" if links.version is None else links.version)
         said = [unquote((each["href"] or "").partition("#")[0].rstrip("/").rpartition("/")[2]) for each in links.links]
     names = set[str]()
