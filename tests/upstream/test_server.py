@@ -1,13 +1,18 @@
-"""Requests to another index: which addresses are asked, where redirects lead, and the sentences of failures."""
+"""Requests to another index: which addresses are asked, where redirects lead, and the sentences of failures.
+
+Replaced here: `get` of the HTTP library, to see which headers it is given without a proxy and a host with TLS.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
 
+import aiohttp
 import pytest
 
 from quire.domain.errors import UpstreamBusy, UpstreamError
+from quire.upstream.reach import Reach
 from quire.upstream.server import OtherServer
 from tests.upstreams import Answer, FakeIndex
 
@@ -47,6 +52,41 @@ def test_other_hosts_are_asked_at_public_addresses_only(index: FakeIndex, host: 
     with pytest.raises(UpstreamError, match=r"--upstream-hosts|cannot be asked"):
         body_of(index, f"http://{host}:{port}/files/x")
     assert index.requests == []
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.0.0.1."])
+def test_a_number_that_is_no_address_is_not_asked(index: FakeIndex, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """The C library takes it for one; the check does not wait for the HTTP library, some of which pass it on."""
+    monkeypatch.setattr(aiohttp.ClientSession, "get", None)
+    with pytest.raises(UpstreamError, match="no address, which is not asked"):
+        body_of(index, f"http://{host}:{index.base.rpartition(':')[2]}/files/x")
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_the_login_of_a_proxy_is_not_sent_through_it(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """The headers of a request over TLS are read by its host, in whichever case the scheme of its URL is."""
+    sent: list[dict[str, str]] = []
+
+    async def get(*_: object, headers: dict[str, str], **__: object) -> None:
+        sent.append(headers)
+        raise aiohttp.ClientConnectionError
+
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setattr(aiohttp.ClientSession, "get", get)
+
+    async def main() -> None:
+        reach = Reach(proxy="http://user:secret@proxy.test:3128")
+        server = OtherServer("https://index.test/simple/", reach=reach)
+        try:
+            for each in ("http", scheme):
+                with pytest.raises(UpstreamBusy):
+                    async with server.get(f"{each}://files.test/x"):
+                        pass
+        finally:
+            await server.close()
+
+    asyncio.run(main())
+    assert [sorted(headers) for headers in sent] == [["Proxy-Authorization"], []]
 
 
 def test_a_host_that_was_named_is_asked(index: FakeIndex) -> None:

@@ -46,6 +46,8 @@ Origin = tuple[str, str | None, int | None]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _METADATA_OF_CLOUDS: Final = ipaddress.ip_address("fd00:ec2::254")
 """Where machines of AWS have the service that link-local 169.254.169.254 is."""
+_SHORT_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
+"""Further forms of an address that the C library takes, such as 127.1 and 2130706433."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -195,7 +197,7 @@ class OtherServer:
             self._check_address(url)
             sent, proxy = {**headers, **self._authorization(url)}, self._reach.proxy_for(url)
             for_proxy = {} if proxy is None or proxy.login is None else {"Proxy-Authorization": proxy.login}
-            if not url.startswith("https:"):  # else the proxy gets them with its CONNECT
+            if urlsplit(url).scheme != "https":  # else the proxy gets them with its CONNECT
                 sent |= for_proxy
             with _sentences(url, self.tally):
                 response = await session.get(
@@ -243,6 +245,8 @@ class OtherServer:
     def _check_address(self, url: str) -> None:
         """Raises UpstreamError for a URL with a number for a host that may not be asked."""
         host = urlsplit(url).hostname or ""
+        if self._trusted is not None and _SHORT_NUMBER.fullmatch(host) and not _is_number(host):
+            raise UpstreamError(f"The server {host[:200]} is named by a number that is no address, which is not asked.")
         if self._trusted is not None and _is_number(host):
             is_trusted = host in self._trusted
             if not _may_ask(host, is_trusted=is_trusted):
@@ -354,7 +358,7 @@ def _redirected(url: str, location: str) -> str:
         usable = False
     if not location or not usable:
         raise UpstreamError(f"The server {host} redirects to an address that cannot be followed.")
-    if url.startswith("https:") and parts.scheme != "https":
+    if urlsplit(url).scheme == "https" and parts.scheme != "https":
         raise UpstreamError(f"The server {host} redirects from https to http, which is not followed.")
     return target
 
