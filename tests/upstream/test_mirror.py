@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,33 @@ def test_a_page_of_an_older_state_is_not_taken() -> None:
         assert number_of(await worker.get("foo", None)) == "foo-5.0.tar.gz"
         world.clock.pass_(seconds=30)
         assert number_of(await worker.get("foo", None)) == "foo-6.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_a_number_that_was_wrong_is_distrusted_after_a_day_of_older_pages() -> None:
+    """A day of failures is none, nor is one failure in it; then pages with lower numbers count again."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, serial=10**17), UpstreamBusy("Down."), answer(2, serial=7)]
+        worker = world.worker()
+
+        async def found_after(hours: float) -> str | None:
+            world.clock.pass_(hours=hours)
+            return number_of(await worker.get("foo", None))
+
+        await worker.get("foo", None)
+        assert await found_after(1) == "foo-1.0.tar.gz"
+        assert await found_after(20) == "foo-1.0.tar.gz"  # the first older page
+        world.other.answers = [UpstreamBusy("Down."), answer(2, serial=7)]
+        assert await found_after(1) == "foo-1.0.tar.gz"
+        for hours in (1, 12, 11.5):
+            with suppress(UpstreamBusy):
+                assert await found_after(hours) == "foo-1.0.tar.gz"
+        assert await found_after(1) == "foo-2.0.tar.gz"
+        world.other.answers = [answer(3, serial=8)]
+        assert await found_after(1) == "foo-3.0.tar.gz"
 
     asyncio.run(main())
 

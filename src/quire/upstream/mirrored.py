@@ -52,6 +52,9 @@ LEASE: Final = timedelta(seconds=40)
 """A worker that asks must have written the result within this time."""
 LONGEST_PAUSE: Final = timedelta(minutes=10)
 """Between attempts while the other index fails."""
+DISTRUST: Final = timedelta(hours=24)
+"""For which the other index must have given nothing but older pages, until one is taken."""
+_OLDER: Final = "The index gives an older page"
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _MOST_SAID: Final = 300
 MOST_MADE: Final = 2000
@@ -335,7 +338,7 @@ def found(
         blob=before.blob if is_kept and before is not None else blob,
         is_active=content.page.status is Status.ACTIVE,
         validators=validators,
-        serial=_highest(before, content.serial),
+        serial=content.serial if is_older(before, content.serial) else _highest(before, content.serial),
         made=_still_offered(before, content.page),
     )
 
@@ -371,6 +374,18 @@ def is_older(before: MirroredPage | None, serial: int | None) -> bool:
     return before is not None and before.serial is not None and serial is not None and serial < before.serial
 
 
+def older_page(name: str) -> str:
+    """The sentence about a page that is not taken, since it is of an older state."""
+    return f"{_OLDER} of {name} than before."
+
+
+def distrusts_serial(before: MirroredPage | None, now: datetime) -> bool:
+    """Whether the number of the page that is kept counts no more: the other index has given nothing but older pages for
+    so long that the number itself was wrong, or the index was made again."""
+    trouble = before.trouble if before is not None else None
+    return trouble is not None and trouble.said.startswith(_OLDER) and now - trouble.since >= DISTRUST
+
+
 def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetime) -> bool:
     """Whether a page of another mirror of the same index says more than the one that is kept: by the serial numbers
     where both have one, and they differ; else by the time at which the other index confirmed them."""
@@ -384,7 +399,8 @@ def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetim
 def failed(before: MirroredPage, said: str, wait: float, now: datetime) -> MirroredPage:
     """The other index could not be asked. `wait`: seconds that it asked for, 0.0 for none."""
     times = before.trouble.times + 1 if before.trouble is not None else 1
-    since = before.trouble.since if before.trouble is not None else now
+    is_same = before.trouble is not None and before.trouble.said.startswith(_OLDER) == said.startswith(_OLDER)
+    since = before.trouble.since if before.trouble is not None and is_same else now
     pause = max(_FIRST_PAUSE * 2 ** min(times - 1, 10), timedelta(seconds=min(wait, 1e6)))
     trouble = Trouble(said[:_MOST_SAID], since, times, now + min(pause, LONGEST_PAUSE))
     return msgspec.structs.replace(before, lease=None, trouble=trouble)

@@ -284,8 +284,8 @@ class PageStore:
             after = mirrored.confirmed(before, answer.validators, confirmed)
         elif answer.page is None:
             after = mirrored.gone(before, confirmed)
-        elif mirrored.is_older(before, answer.page.serial):
-            raise UpstreamBusy(f"The index gives an older page of {name} than before.")
+        elif mirrored.is_older(before, answer.page.serial) and not mirrored.distrusts_serial(before, confirmed):
+            raise UpstreamBusy(mirrored.older_page(name))
         else:
             content, blob = Content.of(answer.page), None
             if not content.is_small and (before is None or before.content != content.name):
