@@ -1,12 +1,19 @@
-"""Files of another index: fetched once, passed on while they arrive, and never complete unless they are verified."""
+"""Files of another index: fetched once, passed on while they arrive, and never complete unless they are verified.
+
+Replaced here: `stage` of the store, to see which thread discards the bytes, and the times after which a slow file and a
+reader that takes nothing are given up, which no setting changes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +21,8 @@ from quire.domain.errors import NotFound, StoreError, UpstreamBusy, UpstreamErro
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.open_blob import OpenBlob
+from quire.upstream import files, reading
+from quire.upstream.documents import publish
 from quire.upstream.files import MirroredFiles
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.server import OtherServer
@@ -161,6 +170,97 @@ def test_bytes_are_passed_on_as_they_arrive_to_all_clients() -> None:
             assert len(at.requests) == 1
 
     asyncio.run(main())
+
+
+def test_a_file_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold a connection for hours."""
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+
+    async def main() -> None:
+        async with place() as at:
+            ended = asyncio.Event()
+
+            async def slowly(writer: asyncio.StreamWriter) -> None:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT))
+                with suppress(OSError):
+                    for each in CONTENT[:300]:
+                        writer.write(bytes([each]))
+                        await writer.drain()
+                        await asyncio.sleep(0.02)
+                ended.set()
+
+            at.answer = slowly
+            with await opened(at.mirror(), at.file()) as blob, pytest.raises(StoreError, match="too slowly"):
+                await read(blob)
+            await asyncio.wait_for(ended.wait(), 10)
+
+    asyncio.run(main())
+
+
+def test_a_part_whose_reader_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold a connection; the reader gets the reason, and no bytes of another place."""
+    monkeypatch.setattr(reading, "_READER_SECONDS", 0.1)
+
+    async def main() -> None:
+        async with place() as at:
+            ended = asyncio.Event()
+
+            async def part(writer: asyncio.StreamWriter) -> None:
+                size = len(CONTENT)
+                head = (
+                    f"HTTP/1.1 206 OK\r\nContent-Range: bytes 1-{size - 1}/{size}\r\nContent-Length: {size - 1}\r\n\r\n"
+                )
+                with suppress(OSError):
+                    writer.write(head.encode() + CONTENT[1:])
+                    await writer.drain()
+                    await asyncio.sleep(0.5)
+                    writer.write(b"more")
+                    await writer.drain()
+                ended.set()
+
+            at.answer = part
+            with await at.mirror().open("foo", at.file()) as blob:
+                await blob.prepare(1, blob.size)
+                await asyncio.wait_for(ended.wait(), 10)
+                await blob.wait(1)
+                with pytest.raises(StoreError, match="not read in time"):
+                    blob.read_at(1, 1000)
+
+    asyncio.run(main())
+
+
+def test_a_failed_fetch_discards_its_bytes_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a bucket that takes requests, for which no other client of the event loop is to wait."""
+    threads: list[str] = []
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            blobs = type(at.store.shared(at.faults).blobs)
+            stage = blobs.stage
+
+            def staging(*arguments: Any) -> Any:
+                made = Mock(wraps=stage(*arguments))
+                made.discard.side_effect = lambda: threads.append(threading.current_thread().name)
+                return made
+
+            monkeypatch.setattr(blobs, "stage", staging)
+            blob = await opened(mirror, at.file(CONTENT[:-1] + b"!"))
+            with blob, pytest.raises(StoreError, match="SHA-256"):
+                await read(blob)
+
+    asyncio.run(main())
+    assert threads
+    assert threading.main_thread().name not in threads
+
+
+def test_bytes_that_cannot_be_published_are_discarded() -> None:
+    """Else they are left in the store until the next collection."""
+    staged, blobs = Mock(), Mock()
+    blobs.publish.side_effect = StoreError("Full.")
+    with pytest.raises(StoreError, match="Full"):
+        publish(blobs, Mock(finish=Mock(return_value=staged)))
+    staged.discard.assert_called_once()
 
 
 def test_the_fetch_goes_on_when_its_only_client_has_gone() -> None:

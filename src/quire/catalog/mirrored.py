@@ -254,11 +254,13 @@ class UpstreamSource:
 class MirroredProjects(UpstreamSource):
     """A `quire.catalog.sources.Source`: the projects of another index."""
 
-    def __init__(self, mirror: Mirror, files: MirroredFiles, server: OtherServer, *, validates_inline: bool) -> None:
-        """`server`: the one that both ask; it is closed with them."""
+    def __init__(
+        self, mirror: Mirror, files: MirroredFiles, servers: Sequence[OtherServer], *, validates_inline: bool
+    ) -> None:
+        """`servers`: those that both ask; they are closed with them."""
         self._mirror = mirror
         self._files = files
-        self._server = server
+        self._servers = servers
         self.validates_inline = validates_inline
 
     async def project(self, name: str, known: MirroredProject | None) -> MirroredProject:
@@ -293,7 +295,8 @@ class MirroredProjects(UpstreamSource):
         """End what is being asked and fetched."""
         await self._mirror.close()
         await self._files.close()
-        await self._server.close()
+        for server in self._servers:
+            await server.close()
 
 
 def _file(offered: UpstreamFile, made: str | None) -> File:

@@ -123,7 +123,10 @@ class Mirrors:
         url = self._named.get(upstream.url, upstream.url)
         name = mirror_name(upstream.url)
         tally = self._tally.of(name)
-        server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach, tally=tally)
+        # Connections of their own: slow downloads must not keep pages waiting, nor metadata.
+        server, of_documents, of_files = (
+            OtherServer(url, private_hosts=upstream.hosts, reach=self.reach, tally=tally) for _ in range(3)
+        )
         fresh, stale = timedelta(seconds=upstream.max_age), timedelta(seconds=upstream.max_stale)
         ages = (
             Ages(timedelta(), timedelta(), stale, ASK_SECONDS)
@@ -147,7 +150,8 @@ class Mirrors:
         files = MirroredFiles(
             store,
             name,
-            server,
+            of_files,
+            documents=of_documents,
             readers=threads.readers,
             writers=threads.writers,
             examiners=threads.background,
@@ -155,7 +159,9 @@ class Mirrors:
             record=mirror.record_made,
             durable=self._confirms,
         )
-        return MirroredProjects(mirror, files, server, validates_inline=store.validates_inline)
+        return MirroredProjects(
+            mirror, files, (server, of_documents, of_files), validates_inline=store.validates_inline
+        )
 
 
 def _key(upstream: UpstreamDefinition) -> _Key:

@@ -204,6 +204,9 @@ def publish(blobs: Blobs, staging: Staging, *, durable: bool = True) -> None:
         blobs.publish(staged, durable=durable)
     except Conflict:  # another worker has fetched the same bytes
         staged.discard()
+    except BaseException:
+        staged.discard()
+        raise
 
 
 def is_of(body: bytes, digest: str) -> bool:

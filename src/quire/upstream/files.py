@@ -19,7 +19,7 @@ from concurrent.futures import Executor
 from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -38,6 +38,11 @@ from quire.upstream.space import MirrorSpace
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_SLOWEST: Final = 8192
+"""Bytes a second, on average: a slower file would hold its connection for hours."""
+_PATIENCE: Final = 60.0
+"""Seconds after which a file may be too slow."""
+
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
 
 
@@ -50,6 +55,7 @@ class MirroredFiles:
         upstream: str,
         server: OtherServer,
         *,
+        documents: OtherServer | None = None,
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
         examiners: Callable[[], Executor] | None = None,
@@ -58,17 +64,18 @@ class MirroredFiles:
         spool: str | None = None,
         durable: bool = False,
     ) -> None:
-        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `examiners`:
-        for archives that are read for their metadata, None for the writers; `space`: of all mirrors of this worker,
-        None for one without a bound; `record`: enters metadata that was made into the record of a page, None to make
-        none; `spool`: the directory for files that arrive, None for the system's; `durable`: whether metadata that is
-        fetched survives a loss of power, as files do.
+        """`upstream`: names the other index in keys; `documents`: asked for the documents beside files, None for
+        `server`, whose connections large files may take; `readers`, `writers`: threads for work that blocks;
+        `examiners`: for archives that are read for their metadata, None for the writers; `space`: of all mirrors of
+        this worker, None for one without a bound; `record`: enters metadata that was made into the record of a page,
+        None to make none; `spool`: the directory for files that arrive, None for the system's; `durable`: whether
+        metadata that is fetched survives a loss of power, as files do.
         """
         self.upstream = upstream
         self._blobs = store.blobs
         self._space = space or MirrorSpace(store, None, writers)
         self._documents = MirroredDocuments(
-            store, server, self._space, readers=readers, writers=writers, durable=durable
+            store, documents or server, self._space, readers=readers, writers=writers, durable=durable
         )
         self._maker = None
         if record is not None:
@@ -266,10 +273,11 @@ class MirroredFiles:
             log.info("fetched", filename=file.filename, bytes=arrival.size)
         except BaseException as error:
             sentence = str(error) or f"The fetch of {file.filename} was ended."
+            if staging is not None:
+                await self._in(self._writers, staging.discard)
+            # Last: a reader that learns of the failure may ask again at once, and must not meet this fetch then.
             if arrival is not None and not arrival.is_over:
                 arrival.fail(sentence)
-            if staging is not None:
-                staging.discard()
             if isinstance(error, Exception):
                 log.warning("fetch failed", filename=file.filename, error=sentence)
             if not begun.done():
@@ -289,11 +297,16 @@ class MirroredFiles:
     async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
         """All bytes, verified. Raises UpstreamError, StoreError."""
         digest, received, buffer = sha256(), 0, bytearray()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         taking: asyncio.Future[None] | None = None
         """The one piece that a thread takes in while the next one arrives."""
         try:
             async for piece in response.pieces():
                 received += len(piece)
+                seconds = loop.time() - begun
+                if seconds > _PATIENCE and received < _SLOWEST * seconds:
+                    raise UpstreamBusy(f"The file {file.filename} arrives too slowly; repeat later.")
                 if received > arrival.size:
                     raise UpstreamError(
                         f"The file {file.filename} has more than the {arrival.size} bytes that it should."

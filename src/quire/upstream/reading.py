@@ -15,6 +15,9 @@ from quire.upstream.server import OtherServer, Response
 WITHOUT_CODING: Final = MappingProxyType({"Accept-Encoding": "identity"})
 """Headers of a request for the very bytes of a file."""
 
+_READER_SECONDS: Final = 120.0
+"""Within which a reader must take the next piece, at most a quarter of a megabyte."""
+
 
 class KeptBlob(OpenBlob):
     """A file that is here, for one reader. Where it may be removed while it is read, it has no path and no URL at which
@@ -117,6 +120,16 @@ class Part:
     def close(self) -> None:
         self._task.cancel()
 
+    async def _give(self, piece: bytes) -> None:
+        """Raises UpstreamError when the reader takes nothing for a long time: it would hold the connection."""
+        try:
+            async with asyncio.timeout(_READER_SECONDS):
+                await self._pieces.put(piece)
+        except TimeoutError:
+            while not self._pieces.empty():  # room for the reason
+                self._pieces.get_nowait()
+            raise UpstreamError(f"The part of {self._file.filename} was not read in time.") from None
+
     async def _read(self) -> None:
         headers = {**WITHOUT_CODING, "Range": f"bytes={self._range}"}
         try:
@@ -129,7 +142,7 @@ class Part:
                     return
                 self._begun.set_result(True)
                 async for piece in response.pieces():
-                    await self._pieces.put(piece)
+                    await self._give(piece)
             await self._pieces.put(f"The part of {self._file.filename} ended early.")
         except (UpstreamError, NotFound) as error:
             if not self._begun.done():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from quire.upstream.server import CONNECTIONS
 from tests.asking import JSON_V1, OPEN, Site, publish_wheel, serve
-from tests.distributions import make_wheel, wheel_name
+from tests.distributions import make_wheel, sdist_name, wheel_name
 from tests.serving import free_port, run_quire, until
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 
@@ -317,3 +320,23 @@ def test_check_and_gc_leave_the_mirror_alone(site: Site, upstream: FakeIndex) ->
     assert gone.returncode == 0, gone.stderr
     assert site.client.get(site.file_url("far", NAME)).content == CONTENT
     assert len(asked(upstream, "far")) == before
+
+
+def test_slow_downloads_keep_no_page_waiting(tmp_path: Path, upstream: FakeIndex) -> None:
+    """Nor the metadata of a file: pages, documents and files have connections of their own."""
+    held = threading.Event()
+    slow = {sdist_name("slow", f"1.{each}"): b"x" * 1000 + bytes([each]) for each in range(CONNECTIONS)}
+    upstream.has("slow", slow)
+    for name, data in slow.items():
+        upstream.at(f"/files/{name}", Answer(data, held=held))
+    with mirror(tmp_path, upstream) as site, ExitStack() as streams:
+        try:
+            for name in slow:
+                streams.enter_context(site.client.stream("GET", site.file_url("slow", name)))
+            begun = time.monotonic()
+            assert site.listing("far")["files"]
+            metadata = site.get(f"{site.file_url('far', NAME)}.metadata")
+            assert (metadata.status_code, metadata.content) == (200, METADATA)
+            assert time.monotonic() - begun < 20
+        finally:
+            held.set()
