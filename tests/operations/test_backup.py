@@ -361,6 +361,33 @@ def test_damage_in_the_place_is_found(three: Three) -> None:
     assert content(back(place, MemoryStore())) == content(store)
 
 
+def test_what_cannot_be_read_back_is_not_removed(three: Three) -> None:
+    """The place does not answer while objects are read back, and a writer changes a project meanwhile: the earlier
+    backup keeps what the store does not have any more. The repetition is whole."""
+    store, place, empty = three
+    index = Index(store)
+    publish(index)
+    backups = Backups(place)
+    first, before = take(store, backups, now=NOON).manifest, content(store)
+
+    def fail() -> None:
+        if content(store) == before:
+            index.yank("alpha", Selection(version="1.0"), "broken", origin=ALICE)
+        raise StoreError("The place cannot be read: it timed out.")
+
+    faults = Faults()
+    faults.call("open", lambda: None)  # of the list of the first backup
+    for _ in first.objects():
+        faults.call("open", fail)
+    with suppress(StoreError):
+        take(store, Backups(place.shared(faults)), now=NOON, read_back=ReadBack.ALL)
+    assert faults_of(backups, first.objects(), Progress()) == {}
+    assert backups.moments() == [first.moment]
+    take(store, backups, now=NOON, read_back=ReadBack.ALL)
+    assert content(back(place, empty)) == content(store)
+    assert content(back(place, MemoryStore(), first.moment)) == before
+
+
 @pytest.mark.parametrize("skip", range(0, 24, 2))
 def test_a_promotion_is_in_it_whole_or_not_at_all(three: Three, skip: int) -> None:
     """Whenever two projects are published in one step while their records are read."""

@@ -185,7 +185,7 @@ def _verify(backups: Backups, arguments: argparse.Namespace) -> int:
             problems[moment] = str(error)
     objects = {digest: size for each in manifests.values() for digest, size in each.objects().items()}
     with Meter("backup") as meter:
-        faults = faults_of(backups, objects, meter)
+        faults = {digest: fault.why for digest, fault in faults_of(backups, objects, meter).items()}
     damaged = {moment: _damaged_in(manifests[moment], faults) for moment in manifests}
     if arguments.json:
         rows = [

@@ -16,11 +16,12 @@ store itself. So each record is as it was at a moment after the start, and all b
 but for those that the store has lost, which the manifest lists.
 
 *Sharing.* A backup relies on the objects of the newest one before it. Other objects that are there already (of an
-interrupted backup, say) are made young first. A removal takes the manifests away first, and then the objects that no
-manifest names, if they are old: younger ones may be of a backup that is under way. Each is durable before the next, so
-that a power cut brings no manifest back whose objects are gone. A backup whose predecessor is gone
-when its manifest was published withdraws it. So no order of two commands leaves a manifest without its objects, unless
-a backup takes longer than `UNNAMED_SECONDS`.
+interrupted backup, say) are made young and durable first. Objects that are read back damaged are removed and stored
+again; one that the place does not give ends the backup, since it may be good, and older backups may name it.
+A removal takes the manifests away first, and then the objects that no manifest names, if they are old: younger ones may
+be of a backup that is under way. Each is durable before the next, so that a power cut brings no manifest back whose
+objects are gone. A backup whose predecessor is gone when its manifest was published withdraws it. So no order of two
+commands leaves a manifest without its objects, unless a backup takes longer than `UNNAMED_SECONDS`.
 
 *Restoring* fills an empty store, which is marked until all is there: until then no server opens it. Keys that are there
 already are left, so an interrupted one is repeated.

@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from enum import Enum, auto
+from typing import Final, NamedTuple, TypeVar
 
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, NotFound, StoreError
 from quire.operations.backup import manifest as manifests
@@ -22,6 +23,24 @@ UNNAMED_SECONDS: Final = 7 * 86400.0
 AT_ONCE: Final = 8
 _OBJECT: Final = re.compile(r"objects/[0-9a-f]{2}/([0-9a-f]{64})")
 _MANIFEST: Final = re.compile(r"manifests/([0-9TZ]+)\.json\.gz")
+
+
+class Trouble(Enum):
+    """Why an object cannot be relied on."""
+
+    MISSING = auto()
+    DAMAGED = auto()
+    """Its bytes were read, and have another digest."""
+    UNREAD = auto()
+    """The place did not give all of its bytes, which may be good: backups that name it may be whole."""
+
+
+class Fault(NamedTuple):
+    """An object that cannot be relied on."""
+
+    trouble: Trouble
+    why: str
+    """A sentence."""
 
 
 class Backups:
@@ -89,8 +108,8 @@ class Backups:
         """Raises BlobMissing, StoreError."""
         return self._blobs.open(_object_key(digest))
 
-    def fault(self, each: Bytes, advance: Callable[[int], object]) -> str | None:
-        """Read an object back; what is wrong with it, in a sentence. Raises StoreError for a place that is gone."""
+    def fault(self, each: Bytes, advance: Callable[[int], object]) -> Fault | None:
+        """Read an object back; what is wrong with it."""
         hasher = hashlib.sha256()
         try:
             with self.open(each.sha256) as opened:
@@ -98,10 +117,11 @@ class Backups:
                     hasher.update(piece)
                     advance(len(piece))
         except BlobMissing:
-            return "It is missing."
+            return Fault(Trouble.MISSING, "It is missing.")
         except StoreError as error:
-            return str(error)
-        return None if hasher.hexdigest() == each.sha256 else "Its bytes have another digest."
+            return Fault(Trouble.UNREAD, str(error))
+        is_good = hasher.hexdigest() == each.sha256
+        return None if is_good else Fault(Trouble.DAMAGED, "Its bytes have another digest.")
 
     def discard(self, digest: str) -> None:
         """Remove a damaged object, so that the next backup stores it again. Raises StoreError."""

@@ -13,7 +13,7 @@ import structlog
 from quire import __version__
 from quire.domain.errors import BlobMissing, DamagedRecord, StoreError
 from quire.operations.backup.manifest import Bytes, Manifest, Missing, StoredFile, new_moment
-from quire.operations.backup.place import UNNAMED_SECONDS, Backups, each_of
+from quire.operations.backup.place import UNNAMED_SECONDS, Backups, Fault, Trouble, each_of
 from quire.operations.backup.snapshot import Captured, Reader, Wanted, bytes_of
 from quire.process.progress import Progress
 from quire.store.contracts import Store
@@ -221,15 +221,24 @@ class _Run:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _faults(self, captured: Mapping[str, Captured], read_back: ReadBack) -> set[str]:
-        """The objects of the backup that are damaged in its place, as far as they are read back; they are removed."""
+        """The objects of the backup that are missing or damaged in its place, as far as they are read back; damaged
+        ones are removed. Raises StoreError when one cannot be read."""
         if read_back is ReadBack.NONE:
             return set()
         named, known = self._manifest(captured, {}).objects(), self._known
         if read_back is ReadBack.NEW:
             named = {digest: size for digest, size in named.items() if digest in known.new or digest in known.claimed}
         faults = faults_of(self._backups, named, self._progress)
-        for digest in faults:
-            self._backups.discard(digest)
+        for digest, fault in sorted(faults.items()):
+            # Not removed: it may be good, older backups may name it, and the store may not have its bytes any more.
+            if fault.trouble is Trouble.UNREAD:
+                raise StoreError(
+                    f"The object {digest} in {self._backups.place} cannot be read back, so there is no new backup; "
+                    f"repeat it. {fault.why}"
+                )
+        for digest, fault in faults.items():
+            if fault.trouble is Trouble.DAMAGED:
+                self._backups.discard(digest)
         return set(faults)
 
     def _manifest(self, captured: Mapping[str, Captured], missing: Mapping[str, str]) -> Manifest:
@@ -256,10 +265,10 @@ class _Run:
         return Taken(manifest, digest, self._known.new)
 
 
-def faults_of(backups: Backups, objects: Mapping[str, int], progress: Progress) -> dict[str, str]:
-    """Read objects back; by digest, a sentence about each that is damaged or missing. Raises StoreError."""
+def faults_of(backups: Backups, objects: Mapping[str, int], progress: Progress) -> dict[str, Fault]:
+    """Read objects back; by digest, what is wrong with each that is missing, damaged or cannot be read."""
     progress.step("reading back", sum(objects.values()))
-    faults: dict[str, str] = {}
+    faults: dict[str, Fault] = {}
 
     def work(each: Bytes) -> None:
         fault = backups.fault(each, progress.advance)
