@@ -34,7 +34,7 @@ LOOKS = 60 * 24 * 30 / 0.75
 """In a month, of one worker with `--rights settings`: whether the store has grants, each 45 seconds on average."""
 EFS_PER_PAGE, EFS_PER_PROBE = 3, 3
 """Round trips to the volume, each metered as 4 KiB."""
-GET_PER_BACKUP, GET_PER_PROJECT_IN_BACKUP, PUT_OR_LIST_PER_BACKUP = 11, 6, 15
+GET_PER_BACKUP, GET_PER_PROJECT_IN_BACKUP, PUT_OR_LIST_PER_BACKUP = 11, 6, 14
 """Of `quire backup` into another bucket without a change; a list has 1,000 objects."""
 GET_PER_NEW_FILE_IN_BACKUP, PUT_PER_NEW_FILE_IN_BACKUP, OBJECTS_PER_FILE = 6, 3, 3
 """More for each file since the last one; each is an object, and so are its metadata and the record."""

@@ -16,7 +16,7 @@ from quire.domain.errors import DamagedRecord, InvalidRequest, NotFound, StoreEr
 from quire.domain.project import Status
 from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes
-from quire.index.promoting import Promoter
+from quire.index.promoting import Part, Promoter
 from quire.index.upload import examine, upload_key
 from quire.operations.advisories import update_advisories
 from quire.operations.backup import Backups, ReadBack, Taken, restore, take
@@ -396,12 +396,55 @@ def test_a_promotion_is_in_it_whole_or_not_at_all(three: Three, skip: int) -> No
     for name in ("alpha", "beta", "gamma"):
         publish(index, name)
     promote = Promoter(Index(store.shared())).promote
+    promoted = with_bytes(store, parts("alpha", "gamma"))
     faults = Faults()
-    faults.call("read", lambda: promote("stage", parts("alpha", "gamma")), skip=skip)
+    faults.call("read", lambda: promote("stage", promoted), skip=skip)
     take(store.shared(faults), Backups(place), now=NOON)
     restored = Index(back(place, empty))
     shown = {name: len(project.files) for name in restored.names() if (project := restored.project(name)) is not None}
     assert shown in ({"alpha": 1, "beta": 1, "gamma": 1}, {"alpha": 2, "beta": 1, "gamma": 2})
+
+
+def with_bytes(store: Store, promoted: list[Part]) -> list[Part]:
+    """Files that are about to be promoted, whose bytes are stored."""
+    for file in (file for part in promoted for file in part.files):
+        staging = store.blobs.stage(f"{file.blob}/{file.filename}")
+        staging.write(file.filename.encode())
+        store.blobs.publish(staging.finish())
+    return promoted
+
+
+@pytest.mark.parametrize("skip", range(6))
+def test_the_first_promotion_of_an_index(three: Three, skip: int) -> None:
+    """It has prepared one of two projects when the backup lists something, and ends before the backup reads on: both
+    projects are in the backup, or none."""
+    store, place, empty = three
+    publish(Index(store, "other"))
+    promoted = with_bytes(store, parts("beta", "gamma"))
+    is_prepared, is_listed = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        is_prepared.set()
+        assert is_listed.wait(DEADLINE)
+
+    paused, faults = Faults(), Faults()
+    paused.call("write", pause, skip=2)  # those before are of the journal and of beta
+    promotion = threading.Thread(target=Promoter(Index(store.shared(paused))).promote, args=("stage", promoted))
+
+    def begin() -> None:
+        promotion.start()
+        assert is_prepared.wait(DEADLINE)
+        faults.call("read", end)
+
+    def end() -> None:
+        is_listed.set()
+        promotion.join()
+
+    faults.call("names", begin, skip=skip)
+    take(store.shared(faults), Backups(place), now=NOON)
+    restored = Index(back(place, empty))
+    assert set(restored.names()) in (set(), {"beta", "gamma"})
+    assert set(Index(store).names()) == ({"beta", "gamma"} if is_listed.is_set() else set())
 
 
 def test_while_writers_publish(tmp_path: Path) -> None:

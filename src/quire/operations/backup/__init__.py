@@ -9,11 +9,11 @@ that was interrupted at any instant is none, and its objects are found by the ne
 
 *Consistency.* All records of one name (a project, its older log, its trash, how far its webhooks are) are read until
 two readings agree: between the two there was a moment at which all of them were so. A pass over all names counts only
-if no promotion began, was committed or ended meanwhile, since the journal of one decides about several projects. Then
-the bytes that the records name are copied. When some are gone by then, their file was deleted meanwhile, and another
-pass reads what changed since; those that a record names although they were gone before it was read are missing in the
-store itself. So each record is as it was at a moment after the start, and all bytes that it names are in the backup,
-but for those that the store has lost, which the manifest lists.
+if no promotion began, was committed or ended meanwhile, since the journal of one decides about several projects; a
+folder that is made meanwhile is left out. Then the bytes that the records name are copied. When some are gone by then,
+their file was deleted meanwhile, and another pass reads what changed since; those that a record names although they
+were gone before it was read are missing in the store itself. So each record is as it was at a moment after the start,
+and all bytes that it names are in the backup, but for those that the store has lost, which the manifest lists.
 
 *Sharing.* A backup relies on the objects of the newest one before it. Other objects that are there already (of an
 interrupted backup, say) are made young and durable first. Objects that are read back damaged are removed and stored

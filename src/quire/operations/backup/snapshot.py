@@ -69,14 +69,17 @@ class Reader:
         """All records now. `known`: those of an earlier snapshot, which are read only as far as they changed.
         Raises StoreError."""
         for _ in range(_PASSES):
-            found, journals = Snapshot(), self._journals()
+            # Listed once, before the journals: no record is read of a folder that is new since, whose journal is not
+            # watched.
+            found, folders = Snapshot(), self._prefixes()
+            journals = self._journals(folders)
 
             def work(keys: list[str], found: Snapshot = found, known: Mapping[str, Captured] = known) -> None:
                 for each in self._group(keys, known, found):
                     found.captured[each.document.key] = each
                 progress.advance(1)
 
-            groups = self._groups()
+            groups = self._groups(folders)
             progress.step("reading records", len(groups))
             each_of(groups, work)
             if all(self._records.read(each.key, each) is each for each in journals):
@@ -88,13 +91,12 @@ class Reader:
         found = (prefix.partition("/") for prefix in self._records.prefixes())
         return [f"{index}/{kind}" for index, _, kind in found if index != MIRROR and kind not in _LEFT_OUT]
 
-    def _journals(self) -> list[Record]:
-        prefixes = [prefix for prefix in self._prefixes() if prefix.endswith("/projects")]
+    def _journals(self, folders: list[str]) -> list[Record]:
+        prefixes = [folder for folder in folders if folder.endswith("/projects")]
         return [self._records.read(f"{prefix}/{JOURNAL}") for prefix in prefixes]
 
-    def _groups(self) -> list[list[str]]:
+    def _groups(self, folders: list[str]) -> list[list[str]]:
         """The keys of each name: in all folders of the indexes that have it, also those that are about to get it."""
-        folders = self._prefixes()
         families: dict[str, set[str]] = {}
         for folder in folders:
             family = _family(folder)
