@@ -77,13 +77,15 @@ class Work:
     """A command: the folder that it begins with, its work, and what is true afterwards."""
 
     def prepare(self, root: Path) -> None:
-        """A store with files, a deleted file and a deleted project."""
+        """A store with files, a deleted project and a record that was deleted without a note."""
         for name in ("store", "place", "target"):
             (root / name).mkdir()
         index = Index(store_in(root))
         publish(index, wheel("1.0"), wheel("2.0"))
         publish(index, wheel("1.0", project="gone"))
         index.remove_blobs(index.delete("gone", Selection()).removed)
+        records, key = index.store.records, "access/publishing/gone"
+        records.write(key, None, records.write(key, b"{}", records.read(key)))
 
     def act(self, root: Path) -> None:
         raise NotImplementedError

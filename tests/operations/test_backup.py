@@ -29,6 +29,7 @@ from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults, Operation
 from quire.store.memory import MemoryStore
+from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
 from quire.store.purposes import Purpose
 from tests.distributions import make_wheel, wheel_name
@@ -50,6 +51,7 @@ def in_bucket(folder: Path, purpose: Purpose) -> Store:
 
 
 KINDS: dict[str, Callable[[Path, Purpose], Store]] = {"directory": in_directory, "bucket": in_bucket}
+PLACES = (("store", Purpose.INDEX), ("place", Purpose.BACKUPS))
 
 
 @pytest.fixture
@@ -96,9 +98,11 @@ def fill(store: Store, tmp_path: Path) -> None:
 
 
 def content(store: Store) -> dict[str, object]:
-    """All that is in a store and belongs to a backup of it."""
+    """All that is in a store and belongs to a backup of it, and the names that its folders list."""
     found: dict[str, object] = {}
     for folder in store.records.prefixes():
+        if names := store.records.names(folder).names:
+            found[f"{folder}/"] = names
         for name in store.records.written(folder):
             record = store.records.read(f"{folder}/{name}")
             found[record.key] = (record.data, record.note)
@@ -142,6 +146,25 @@ def test_everything_comes_back(kind: str, place: str, other: str, tmp_path: Path
     assert again.new == {}
     assert (again.manifest.records, again.manifest.files) == (taken.manifest.records, taken.manifest.files)
     assert again.manifest.moment == "20261130T120001Z"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_of_deleted_records_only(kind: str, tmp_path: Path) -> None:
+    """An index whose projects are all deleted, and records that are deleted without a note: all are known as deleted in
+    what is restored, none is listed, and a check finds nothing."""
+    store, place = (KINDS[kind](tmp_path / each, purpose) for each, purpose in PLACES)
+    index = Index(store)
+    for name in ("alpha", "beta"):
+        publish(index, name)
+        index.remove_blobs(index.delete(name, Selection(), origin=ALICE).removed)
+    for key in ("access/publishing/one", "access/publishing/two"):
+        store.records.write(key, None, store.records.write(key, b"{}", store.records.read(key)))
+    take(store, Backups(place), now=NOON)
+    target = back(place, KINDS[kind](tmp_path / "target", Purpose.RESTORE))
+    assert list(Index(target).names()) == []
+    assert content(target) == content(store)
+    inspector = PosixInspector(target) if isinstance(target, PosixStore) else None
+    assert [*Check(target, lambda: all_indexes(target), inspector).run().findings] == []
 
 
 Three = tuple[MemoryStore, MemoryStore, MemoryStore]

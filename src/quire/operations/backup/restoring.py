@@ -17,6 +17,8 @@ from quire.store.contracts import Store
 from quire.store.purposes import Purpose
 
 _OTHER: Final = "Its bytes in the backup have another digest."
+_PLACEHOLDER: Final = b"{}"
+"""The first document of a record that is deleted. (`null` is how a store in a directory writes a deletion.)"""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -86,6 +88,8 @@ class _Run:
         self._backups = backups
         self._store = store
         self._progress = progress
+        self._begin_present: set[str] = set()
+        """The keys of records that are written once before they are deleted."""
         self.damaged: dict[str, str] = {}
 
     def files(self, files: tuple[StoredFile, ...]) -> None:
@@ -100,12 +104,10 @@ class _Run:
         self._progress.step("restoring records", len(records))
         listed = {_folder(each.key) for each in records if each.data is not None}
         for each in records:
-            if each.data is None and _folder(each.key) not in listed:
-                # a folder is known by a name that was once present
+            # A folder is known by a name that was once present, and a store may write no deletion of what never was.
+            if each.data is None and (each.note is None or _folder(each.key) not in listed):
                 listed.add(_folder(each.key))
-                record = self._store.records.read(each.key)
-                if not record.was_written:
-                    self._store.records.write(each.key, b"null", record)
+                self._begin_present.add(each.key)
         each_of(records, self._record)
 
     def _file(self, file: StoredFile) -> None:
@@ -128,6 +130,8 @@ class _Run:
             self.damaged[document.key] = str(error)
             return
         found = self._store.records.read(document.key)
+        if not found.was_written and document.key in self._begin_present:
+            found = self._store.records.write(document.key, _PLACEHOLDER, found)
         if not found.was_written or (found.data, found.note) != (data, note):
             self._store.records.write(document.key, data, found, note)
 
