@@ -383,6 +383,11 @@ class RemovesTheYoung(MemoryBlobs):
         return super().remove_old(key, 0)
 
 
+class ConfirmsAnything(MemoryBlobs):
+    def confirm(self, key: str) -> None:
+        pass
+
+
 class WronglyDigested(MemoryStaged):
     def __init__(self, staged: MemoryStaged, digests: Digests) -> None:
         vars(self).update(vars(staged))
@@ -465,6 +470,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (SweepsNothing, "a_sweep_spares_the_published"),
     (ChecksNoBlobKeys, "blob_keys_cannot_escape"),
     (RemovesTheYoung, "only_old_blobs_are_removed_by_age"),
+    (ConfirmsAnything, "a_confirmed_blob_is_as_it_was"),
     (WrongBlake, "staged_bytes_have_their_digests"),
     (DiscardsPublished, "discarding_is_harmless"),
 ]

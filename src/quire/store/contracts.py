@@ -274,6 +274,12 @@ class Blobs(Protocol):
         """Raises BlobMissing when there is none under this key (any more)."""
         ...
 
+    def confirm(self, key: str) -> None:
+        """Make a blob that was just found durable; a missing one is no error. For a caller that relies on what another
+        process published, which may have died before it was durable. Raises StoreReadOnly, StoreError.
+        """
+        ...
+
     def remove(self, key: str, *, durable: bool = False) -> None:
         """Remove; a missing one is no error. `durable`: it does not come back after a power cut."""
         ...

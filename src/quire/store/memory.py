@@ -302,6 +302,11 @@ class MemoryBlobs:
             raise BlobMissing(f"There is no blob {key} in the store (any more).")
         return _OpenBytes(blob.content)
 
+    def confirm(self, key: str) -> None:
+        """Nothing here outlives the process."""
+        check_blob_key(key)
+        _check_writable(self._writable)
+
     def remove(self, key: str, *, durable: bool = False) -> None:
         check_blob_key(key)
         _check_writable(self._writable)

@@ -207,6 +207,20 @@ def only_old_blobs_are_removed_by_age(sandbox: Sandbox) -> None:
             worker.blobs.remove_old(hostile, 0)
 
 
+def a_confirmed_blob_is_as_it_was(sandbox: Sandbox) -> None:
+    """confirm changes neither a blob that is there nor one that is not."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    key = sandbox.blob("folder/file")
+    worker.blobs.confirm(key)
+    require(content_of(other, key) is None, "confirm made a blob.")
+    worker.blobs.publish(sandbox.staged(worker, key, b"content"))
+    for observer in (worker, other):
+        observer.blobs.confirm(key)
+        require(content_of(worker, key) == b"content", "confirm changed a blob.")
+    with refused(InvalidName, "confirm('a/../b')"):
+        worker.blobs.confirm("a/../b")
+
+
 def a_file_is_adopted_or_not(sandbox: Sandbox) -> None:
     """adopt stages the bytes of a file and leaves the file alone, or it says that it cannot."""
     worker, other = sandbox.worker(), sandbox.worker()
@@ -370,6 +384,7 @@ RULES: tuple[Rule, ...] = (
     a_removed_blob_is_missing_at_once,
     discarding_is_harmless,
     only_old_blobs_are_removed_by_age,
+    a_confirmed_blob_is_as_it_was,
     a_file_is_adopted_or_not,
     blobs_are_listed,
     blob_keys_cannot_escape,

@@ -24,7 +24,7 @@ objects are gone. A backup whose predecessor is gone when its manifest was publi
 commands leaves a manifest without its objects, unless a backup takes longer than `UNNAMED_SECONDS`.
 
 *Restoring* fills an empty store, which is marked until all is there: until then no server opens it. Keys that are there
-already are left, so an interrupted one is repeated.
+already are made durable and left, so an interrupted one is repeated.
 """
 
 from __future__ import annotations

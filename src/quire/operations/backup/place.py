@@ -96,12 +96,13 @@ class Backups:
         return self._publish(_object_key(digest), pieces, digest)
 
     def claim(self, digest: str) -> bool:
-        """Make an object that no manifest may name young; whether it is there. Raises StoreError."""
+        """Make an object that no manifest may name young and durable; whether it is there. Raises StoreError."""
         self._blobs.renew(_object_key(digest))
         try:
             self._blobs.open(_object_key(digest)).close()
         except BlobMissing:
             return False
+        self._blobs.confirm(_object_key(digest))
         return True
 
     def open(self, digest: str) -> OpenBlob:
@@ -133,6 +134,7 @@ class Backups:
         except Conflict:
             if digest is None:
                 raise StoreError(f"There is another {key} in {self.place}; repeat the command.") from None
+        self._blobs.confirm(key)  # it is of another command, which may not have made it durable yet
         return True
 
     # -- removing -----------------------------------------------------------------------------------------------------

@@ -93,9 +93,11 @@ class _Run:
         self.damaged: dict[str, str] = {}
 
     def files(self, files: tuple[StoredFile, ...]) -> None:
-        """Publish all that are not there. Those that are there are whole: a blob gets its key with its last byte."""
+        """Publish all that are not there. Those that are there are whole: a blob gets its key with its last byte. They
+        are made durable, which an interrupted restore may not have done."""
         there = {blob.key: blob.size for blob in self._store.blobs.list()}
         absent = [file for file in files if there.get(file.key) != file.content.size]
+        each_of((file.key for file in files if there.get(file.key) == file.content.size), self._store.blobs.confirm)
         self._progress.step("restoring files", sum(file.content.size for file in absent))
         each_of(absent, self._file)
 
@@ -134,6 +136,8 @@ class _Run:
             found = self._store.records.write(document.key, _PLACEHOLDER, found)
         if not found.was_written or (found.data, found.note) != (data, note):
             self._store.records.write(document.key, data, found, note)
+        else:
+            self._store.records.confirm(found)
 
     def _bytes(self, content: Bytes | None) -> bytes | None:
         if content is None:

@@ -94,6 +94,11 @@ class BucketBlobs:
         if self._redirect_seconds is not None:
             self._bucket.sign(_CLOCK, self._redirect_seconds)
 
+    def confirm(self, key: str) -> None:
+        """See `contracts.Blobs`: what can be found in a bucket is durable."""
+        check_blob_key(key)
+        self._check_writable()
+
     def remove(self, key: str, *, durable: bool = False) -> None:
         """See `contracts.Blobs`."""
         path = _path(key)

@@ -50,6 +50,7 @@ from quire.store.posix.files import (
     is_same_file,
     remove_quietly,
     sync_directory,
+    sync_file,
     unique_name,
     unless_gone,
 )
@@ -226,6 +227,19 @@ class PosixBlobs:
                 os.close(fd)
                 raise BlobMissing("This is not a file of the store.")
             return OpenFile(io.FileIO(fd, "rb"), status.st_size, path)
+
+    def confirm(self, key: str) -> None:
+        """See `contracts.Blobs`: as `publish` ends, for bytes and names of another process."""
+        path = f"{self._top}/{'/'.join(check_blob_key(key))}"
+        self._check_writable("make a file durable")
+        directory = path.rpartition("/")[0]
+        parent = directory.rpartition("/")[0]
+        with store_errors("make a file durable"), if_there():
+            sync_file(path)
+            self._durable.ensure(parent)
+            for folder in (directory, parent):
+                sync_directory(folder)
+            self._changes.publish_change(directory, parent)
 
     def remove(self, key: str, *, durable: bool = False) -> None:
         check_blob_key(key)

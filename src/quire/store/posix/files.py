@@ -102,9 +102,18 @@ class PendingFile:
                 os.close(fd)
 
 
+def sync_file(path: str) -> None:
+    """Make the bytes of a file durable that another process may have written; its name is not."""
+    _sync(path, os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable (fsync(2): the file's own fsync does not)."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_DIRECTORY)
+
+
+def _sync(path: str, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:
