@@ -242,6 +242,22 @@ def test_a_backup_whose_predecessor_was_removed_is_withdrawn(three: Three) -> No
     assert content(back(place, empty)) == content(store)
 
 
+def test_a_removal_that_cannot_be_finished_is_not_begun(three: Three) -> None:
+    """One of the backups that are to stay is damaged: those before it, which may be the last good ones, stay too."""
+    store, place, _ = three
+    publish(Index(store))
+    backups = Backups(place)
+    moments = [take(store, backups, now=NOON).manifest.moment for _ in range(3)]
+    damage(place, f"manifests/{moments[1]}.json.gz", b"no manifest")
+    with pytest.raises(DamagedRecord):
+        backups.keep(2, unnamed_seconds=0.0)
+    assert backups.moments() == moments
+    assert content(back(place, MemoryStore(), moments[0])) == content(store)
+    backups.withdraw(moments[1])
+    take(store, backups, now=NOON)
+    assert backups.keep(2, unnamed_seconds=0.0) == [moments[0]]
+
+
 STEPS: list[tuple[Operation, Fault]] = [
     *((operation, fault) for operation in ("publish", "finish") for fault in (Fault.FULL, Fault.AFTER)),
     ("stage", Fault.BEFORE),

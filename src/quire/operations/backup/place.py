@@ -142,22 +142,30 @@ class Backups:
     def keep(self, number: int, *, unnamed_seconds: float = UNNAMED_SECONDS) -> list[str]:
         """Remove all but the newest backups, and objects that no backup names; the names of those that were removed.
 
-        Raises DamagedRecord for a backup whose objects cannot be known, StoreError.
+        Raises DamagedRecord for a backup that stays and whose objects cannot be known, StoreError.
         """
-        removed = self.moments()[:-number]
+        moments = self.moments()
+        removed = moments[:-number]
+        if removed:
+            self._named_by(moments[-number:])  # nothing is removed when one of those that stay cannot be read
         for moment in removed:
             self.withdraw(moment)
-        named: set[str] = set()
-        for moment in self.moments():  # after the removal: a backup that relies on a removed one notices that
-            try:
-                named |= self.read(moment).objects().keys()
-            except DamagedRecord as error:
-                raise DamagedRecord(f"{error} Nothing that older backups used is removed until it is gone.") from None
-            except NotFound:  # another command removed it
-                continue
+        named = self._named_by(self.moments())  # after the removal: a backup that relies on a removed one notices that
         for digest in self.objects().keys() - named:
             self._blobs.remove_old(_object_key(digest), unnamed_seconds)
         return removed
+
+    def _named_by(self, moments: list[str]) -> set[str]:
+        """The objects of these backups. Raises DamagedRecord, StoreError."""
+        named: set[str] = set()
+        for moment in moments:
+            try:
+                named |= self.read(moment).objects().keys()
+            except DamagedRecord as error:
+                raise DamagedRecord(f"{error} Older backups, and what only they use, stay until it is gone.") from None
+            except NotFound:  # another command removed it
+                continue
+        return named
 
     def sweep(self, older_than: float) -> None:
         """Remove what interrupted backups have staged, so many seconds ago. Raises StoreError."""
