@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from quire.store.posix import blobs as posix_blobs
 from quire.store.posix import files as posix_files
 from quire.store.posix import names as posix_names
 from quire.store.posix import records as posix_records
-from quire.store.posix.files import write_all
+from quire.store.posix.files import create_durable, sync_directory, write_all
 from tests.faults import ptracing, shutdowns
 from tests.faults.crash_model import Disk, materialize
 from tests.faults.power_cut import Cuts, PowerCut
@@ -72,6 +73,36 @@ def test_a_power_cut_of_a_real_file_system(filesystem: str, name: str, folder: P
     result = shutdowns.cut_everywhere(Stage(SCENARIOS[name], folder), folder, filesystem, sample=3)
     assert result.violations == []
     record_property("faults", f"power cut, {result}")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("filesystem", shutdowns.FILESYSTEMS)
+def test_a_copy_of_the_mounts_does_not_keep_a_file_system(filesystem: str, folder: Path) -> None:
+    """Another process copies all mounts that it sees, as a container does when it starts: what was shut down recovers
+    all the same when it is mounted again."""
+    reason = shutdowns.unavailable(filesystem)
+    if reason is not None:
+        pytest.skip(reason)
+    copying = ["nsenter", "-t", str(os.getpid()), "-m", "unshare", "-m", "--propagation", "private"]
+
+    def work() -> bytes:
+        image = shutdowns.Image(folder, filesystem)
+        with image.mounted() as root:
+            command = [*copying, "sh", "-c", "echo copied; exec sleep 600"]
+            copy = subprocess.Popen(command, stdout=subprocess.PIPE)
+            assert copy.stdout is not None
+            assert copy.stdout.readline() == b"copied\n"
+            create_durable(f"{root}/file", b"content")
+            sync_directory(root)
+            shutdowns.shut_down(root)
+        try:
+            with image.mounted() as root:
+                return Path(root, "file").read_bytes()
+        finally:
+            copy.kill()
+            copy.wait()
+
+    assert shutdowns.in_own_mounts(work) == b"content"
 
 
 def _nothing(*_: object, **__: object) -> None:
