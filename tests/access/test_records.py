@@ -213,7 +213,7 @@ def test_changes_at_once_are_one_write(plan: list[Callable[[Callable[[], Record]
 
 def test_a_change_for_which_there_is_no_room_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those beside it are made."""
-    monkeypatch.setattr("quire.access.document.MAX_BYTES", 4000)
+    monkeypatch.setattr("quire.access.room.MAX_BYTES", 4000)
     together = Together()
     access = together.access
 

@@ -10,7 +10,17 @@ from typing import Final
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.access.document import AccessDocument, Grant, Previous, Token, decides, scope_of, subject_of, with_fields
+from quire.access.document import (
+    AccessDocument,
+    Grant,
+    Previous,
+    Token,
+    decides,
+    scope_of,
+    subject_of,
+    token_bytes,
+    with_fields,
+)
 from quire.access.grants import (
     ANY,
     Permission,
@@ -29,6 +39,10 @@ REVOKED_KEPT: Final = timedelta(days=90)
 """For this long a token that was revoked, or has expired, stays listed."""
 MOST_OF_USER: Final = 50
 """Tokens that count, which a user has when it makes one itself."""
+MOST_PATTERNS_OF_OWN: Final = 4000
+"""Characters of the names and patterns of projects of a token that a user makes itself: the log has them, too."""
+MAX_BYTES_OF_USER: Final = 64 * 1024
+"""Of the tokens that a user has made itself, those that ended included: each user has so small a part of the record."""
 _MOST_TEXT: Final = 200
 _ENDED_LONG_AGO: Final = "1970-01-01T00:00:00Z"
 """For no clock of any worker is it still to come."""
@@ -187,11 +201,44 @@ def with_token(document: AccessDocument, identity: str, token: Token, now: datet
 
 
 def with_own_token(document: AccessDocument, identity: str, token: Token, now: datetime) -> AccessDocument:
-    """As `with_token`, for one that its user makes itself: bounded. Raises InvalidRequest."""
-    live = [key for key, each in document.tokens.items() if each.user == token.user and each.counts(now)]
-    if len(live) >= MOST_OF_USER and identity not in live:
-        raise InvalidRequest(f"The user has {len(live)} tokens that count; revoke some that are of no use any more.")
-    return with_token(document, identity, token, now)
+    """As `with_token`, for one that its user makes itself: bounded, so that no user fills the record. Where there is no
+    room, those that it has made itself and that have ended are left out, the oldest ones first. Raises InvalidRequest.
+    """
+    if identity in document.tokens:
+        return with_token(document, identity, token, now)
+    live = sum(each.user == token.user and each.counts(now) for each in document.tokens.values())
+    if live >= MOST_OF_USER:
+        raise InvalidRequest(f"The user has {live} tokens that count; revoke some that are of no use any more.")
+    if sum(map(len, token.projects)) > MOST_PATTERNS_OF_OWN:
+        raise InvalidRequest(
+            f"A token that you make for yourself names projects in at most {MOST_PATTERNS_OF_OWN:,} characters; name "
+            "fewer of them, or use a pattern such as 'acme-*'."
+        )
+    return with_token(_with_room_for(document, token, now), identity, token, now)
+
+
+def _with_room_for(document: AccessDocument, token: Token, now: datetime) -> AccessDocument:
+    """Without as many of the tokens that its user has made and that have ended as `token` needs. Those with grants of
+    their own stay: another token of the same id would have these. Raises InvalidRequest."""
+    made = {
+        identity: each
+        for identity, each in document.tokens.items()
+        if each.user == token.user and each.by == token.by and not each.publishers
+    }
+    missing = token_bytes(token) + sum(map(token_bytes, made.values())) - MAX_BYTES_OF_USER
+    granted = {grant.subject for grant in document.grants.values()}
+    dropped = set()
+    for identity, each in made.items():
+        if missing > 0 and not each.counts(now) and f"{SubjectKind.TOKEN}:{identity}" not in granted:
+            dropped.add(identity)
+            missing -= token_bytes(each)
+    if missing > 0:
+        raise InvalidRequest(
+            f"Your tokens together have at most {MAX_BYTES_OF_USER >> 10} KiB in the store; revoke some that are of no "
+            "use any more, or name fewer projects."
+        )
+    kept = {identity: each for identity, each in document.tokens.items() if identity not in dropped}
+    return with_fields(document, tokens=kept) if dropped else document
 
 
 def with_revoked(document: AccessDocument, identity: str, now: datetime) -> AccessDocument:

@@ -46,8 +46,6 @@ _WITHOUT_LIMITS: Final = 1
 """The format number of a document without definitions of indexes and rates, which earlier versions understand."""
 _KEY_BYTES: Final = 32
 """Of the key of sessions: a shorter one could be guessed."""
-MAX_BYTES: Final = 8 * 1024 * 1024
-"""Of the document: some 20,000 tokens."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -182,7 +180,7 @@ _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError
 
 
 def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = ()) -> bytes:
-    """The record's bytes. `log`: the entries of the latest changes. Raises InvalidRequest for one that is too large."""
+    """The record's bytes. `log`: the entries of the latest changes."""
     stored: dict[str, Any] = {
         "format": _format_of(document),
         "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
@@ -196,12 +194,12 @@ def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = (
         **document.unknown,
         "log": list(log),
     }
-    data = msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n"
-    if len(data) > MAX_BYTES:
-        raise InvalidRequest(
-            f"The store's grants and tokens would be larger than {MAX_BYTES >> 20} MiB; remove tokens that expired."
-        )
-    return data
+    return _indented(stored) + b"\n"
+
+
+def token_bytes(token: Token) -> int:
+    """Bytes that a token takes in the record, about."""
+    return len(_indented(_stored(token)))
 
 
 def decode_access(data: bytes | None) -> AccessDocument:
@@ -301,6 +299,10 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
     if not document.indexes:
         return {}
     return {"indexes": {name: _stored(definition) for name, definition in document.indexes.items()}}
+
+
+def _indented(stored: Mapping[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(stored), indent=1)
 
 
 def _format_of(document: AccessDocument) -> int:

@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from quire.access.decisions import AccessState
 from quire.access.document import KEY, AccessDocument, decode_access, encode_access
+from quire.access.room import check_room, exceeds_room
 from quire.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, StoreError
-from quire.index.audit.archive import archive_key, read_archive, rotate
+from quire.index.audit.archive import KEPT, archive_key, read_archive, rotate
 from quire.index.audit.entries import Entry, Origin, describe_origin, entries_of, next_revision, timestamp
 from quire.index.batches import Combiner
 from quire.store.contracts import Record, Store
@@ -179,7 +180,7 @@ class AccessRecords:
             document = after
         if entries:
             try:
-                self._write(known.record, document, log, entries)
+                self._write(known, document, log, entries)
             except OutcomeUnknown:
                 for job, before, after in applied:
                     job.doubted = (before, after) if after is not before else None
@@ -219,8 +220,23 @@ class AccessRecords:
         seen = {entry.get("id") for entry in archived}
         return archived + [entry for entry in carried if entry.get("id") not in seen]
 
-    def _write(self, record: Record, after: AccessDocument, log: Sequence[Entry], entries: Sequence[Entry]) -> None:
-        kept = rotate(self._records, _ARCHIVE, record, list(log))
-        for entry in entries:
-            kept.append(entry | {"revision": next_revision(kept)})
-        self._records.write(KEY, encode_access(after, kept), record)
+    def _write(
+        self, known: StoredAccess, after: AccessDocument, log: Sequence[Entry], entries: Sequence[Entry]
+    ) -> None:
+        kept = rotate(self._records, _ARCHIVE, known.record, log)
+        data = encode_access(after, _followed(kept, entries))
+        if exceeds_room(len(data)):
+            least = encode_access(after, _followed(log[-KEPT:], entries))
+            check_room(known.state.document, after, len(least))
+            if not exceeds_room(len(least)):  # entries take the room that the change needs
+                kept = rotate(self._records, _ARCHIVE, known.record, log, most=KEPT + 1)
+                data = encode_access(after, _followed(kept, entries))
+        self._records.write(KEY, data, known.record)
+
+
+def _followed(log: Sequence[Entry], entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of a log and then more, which get their revisions."""
+    found = list(log)
+    for entry in entries:
+        found.append(entry | {"revision": next_revision(found)})
+    return found

@@ -77,13 +77,14 @@ def revoke_tokens(access: AccessRecords, identities: Collection[str], origin: Or
     Raises NotFound, StoreError.
     """
     now = datetime.now(UTC)
+    identities = list(dict.fromkeys(identities))  # the log says each once, however often a request does
 
     def revoke(document: AccessDocument) -> AccessDocument:
         for identity in identities:
             document = changing.with_revoked(document, identity, now)
         return document
 
-    before, after = access.change(revoke, "token-revoke", {"tokens": list(identities)}, origin)
+    before, after = access.change(revoke, "token-revoke", {"tokens": identities}, origin)
     for identity in identities if before is not after else ():
         log.info("token revoked", token=identity, user=origin.user)
     return before is not after
@@ -147,10 +148,11 @@ def take_back(access: AccessRecords, identities: Collection[str], origin: Origin
 
     Raises NotFound, InvalidRequest, StoreError.
     """
+    named = list(dict.fromkeys(identities))  # as in `revoke_tokens`
     before, _ = access.change(
         lambda document: changing.without_grants(document, identities),
         "revoke",
-        lambda document: {"grants": [{"grant": each, **_described(document.grants[each])} for each in identities]},
+        lambda document: {"grants": [{"grant": each, **_described(document.grants[each])} for each in named]},
         origin,
     )
     taken = [before.grants[identity] for identity in identities]

@@ -259,6 +259,21 @@ def test_tokens_of_a_user_are_bounded(site: Site) -> None:
     assert site.client.post(API, json=body, headers=ann).status_code == 200
 
 
+def test_a_user_leaves_room_for_revocations(site: Site) -> None:
+    """Not even the largest requests of a user keep an administrator from revoking a token."""
+    ann = {"authorization": basic("ann", USERS["ann"])}
+    largest = [f"{number:03d}-{'x' * 190}" for number in range(1000)]
+    body = {"rights": ["upload"], "index": "main", "projects": largest, "expires_in": 3600}
+    refused = site.client.post(API, json=body, headers=ann)
+    assert (refused.status_code, "4,000 characters" in refused.text) == (400, True)
+    body["projects"] = [each[:39] for each in largest[:100]]
+    made = [site.client.post(API, json=body, headers=ann) for _ in range(40)]
+    assert {each.status_code for each in made} == {200, 400}
+    assert "64 KiB" in made[-1].text
+    command(site, "token", "revoke", made[0].json()["token"]["id"])
+    assert site.client.post(API, json=body, headers=ann).status_code == 200
+
+
 def test_a_session_ends_with_its_password(site: Site, tmp_path: Path) -> None:
     """At the next request after the file has changed; other users go on."""
     with browser(site) as ann, browser(site) as bob:

@@ -29,13 +29,15 @@ def must_be_rotated(entries: Sequence[Entry]) -> bool:
     return len(entries) >= MOST_CARRIED
 
 
-def rotate(records: Records, key: str, record: Record, entries: Sequence[Entry]) -> list[Entry]:
+def rotate(
+    records: Records, key: str, record: Record, entries: Sequence[Entry], *, most: int = MOST_CARRIED
+) -> list[Entry]:
     """The entries that a record must go on carrying, after the others went to the archive `key`.
 
-    `entries`: what `record`, the record just read, carries. All of them when they are few, or when the archive cannot
-    be written now.
+    `entries`: what `record`, the record just read, carries. All of them when they are fewer than `most`, or when the
+    archive cannot be written now.
     """
-    if not must_be_rotated(entries):
+    if len(entries) < most:
         return list(entries)
     try:
         records.confirm(record)
