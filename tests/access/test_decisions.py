@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from quire.access import changing
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import EMPTY, AccessDocument, Token, decode_access, encode_access
+from quire.access.document import EMPTY, AccessDocument, Token, decode_access, encode_access, with_fields
 from quire.access.grants import Permission, parse_subject
 from quire.access.principals import Principal
 from quire.access.room import exceeds_room
 from quire.access.tokens import TokenText, new_token
 from quire.access.unmatched import unmatched_grants
 from quire.domain.errors import DamagedRecord, InvalidRequest, NotFound
+from quire.domain.indexes import IndexDefinition
+from quire.domain.namespaces import Namespace
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 READ, UPLOAD, MANAGE, ADMIN = Permission
@@ -147,6 +149,27 @@ def test_tokens_that_ended_long_ago_are_dropped() -> None:
         document = changing.with_token(document, f"t{number}", token("read", days=days)[1], NOW)
     later = NOW + timedelta(days=92)
     assert list(changing.with_token(document, "t3", token("read")[1], later).tokens) == ["t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize("kind", ["grant", "namespace"])
+def test_a_user_makes_no_token_with_the_rights_of_one_that_was_dropped(kind: str) -> None:
+    """Ids are no secrets, and the client chooses that of the token that its user makes: a grant that a dropped token
+    has left, or its namespace, is of no other token."""
+    text, made = token("read", days=1)
+    document = changing.with_token(granted(("user:bob", "read", "main", "")), text.identity, made, NOW)
+    if kind == "grant":
+        document = granted((f"token:{text.identity}", "admin", "*", ""), document=document)
+    else:
+        space = Namespace(name="acme", owners=("user:alice", f"token:{text.identity}"))
+        document = with_fields(document, indexes={"main": IndexDefinition(namespaces=(space,))})
+    later = NOW + timedelta(days=92)
+    _, own = token("read", user="bob", days=120)
+    document = changing.with_token(document, "t000000001", own, later)
+    assert text.identity not in document.tokens
+    with pytest.raises(InvalidRequest, match="The id t000000000 is another token's; make a new one"):
+        changing.with_own_token(document, text.identity, own, later)
+    document = changing.with_own_token(document, "t000000002", own, later)
+    assert may(document, Principal("bob", token="t000000002")) == "read"
 
 
 def test_grants_decide_from_the_first_that_is_for_people() -> None:

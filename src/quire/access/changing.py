@@ -206,6 +206,8 @@ def with_own_token(document: AccessDocument, identity: str, token: Token, now: d
     """
     if identity in document.tokens:
         return with_token(document, identity, token, now)
+    if identity in _with_rights(document):  # of a token that was dropped: ids are no secrets, and clients choose them
+        raise InvalidRequest(f"The id {identity} is another token's; make a new one.")
     live = sum(each.user == token.user and each.counts(now) for each in document.tokens.values())
     if live >= MOST_OF_USER:
         raise InvalidRequest(f"The user has {live} tokens that count; revoke some that are of no use any more.")
@@ -218,18 +220,17 @@ def with_own_token(document: AccessDocument, identity: str, token: Token, now: d
 
 
 def _with_room_for(document: AccessDocument, token: Token, now: datetime) -> AccessDocument:
-    """Without as many of the tokens that its user has made and that have ended as `token` needs. Those with grants of
-    their own stay: another token of the same id would have these. Raises InvalidRequest."""
+    """Without as many of the tokens that its user has made and that have ended as `token` needs. Those that a right was
+    given to stay: another token of the same id would have it. Raises InvalidRequest."""
     made = {
         identity: each
         for identity, each in document.tokens.items()
         if each.user == token.user and each.by == token.by and not each.publishers
     }
     missing = token_bytes(token) + sum(map(token_bytes, made.values())) - MAX_BYTES_OF_USER
-    granted = {grant.subject for grant in document.grants.values()}
-    dropped = set()
+    granted, dropped = _with_rights(document), set()
     for identity, each in made.items():
-        if missing > 0 and not each.counts(now) and f"{SubjectKind.TOKEN}:{identity}" not in granted:
+        if missing > 0 and not each.counts(now) and identity not in granted:
             dropped.add(identity)
             missing -= token_bytes(each)
     if missing > 0:
@@ -239,6 +240,14 @@ def _with_room_for(document: AccessDocument, token: Token, now: datetime) -> Acc
         )
     kept = {identity: each for identity, each in document.tokens.items() if identity not in dropped}
     return with_fields(document, tokens=kept) if dropped else document
+
+
+def _with_rights(document: AccessDocument) -> set[str]:
+    """The ids of the tokens that have grants or namespaces themselves."""
+    granted = (grant.subject for grant in document.grants.values())
+    owners = (each for index in document.indexes.values() for space in index.namespaces for each in space.owners)
+    prefix = f"{SubjectKind.TOKEN}:"
+    return {each.removeprefix(prefix) for each in (*granted, *owners) if each.startswith(prefix)}
 
 
 def with_revoked(document: AccessDocument, identity: str, now: datetime) -> AccessDocument:
