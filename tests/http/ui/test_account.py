@@ -274,6 +274,19 @@ def test_a_user_leaves_room_for_revocations(site: Site) -> None:
     assert site.client.post(API, json=body, headers=ann).status_code == 200
 
 
+def test_the_name_of_an_index_leads_a_session_to_its_page(site: Site) -> None:
+    """So do the links of the page of operators; without a login it leads to where a project of that name would be."""
+    command(site, "index", "create", "team")
+    with browser(site) as client, browser(site) as stranger:
+        log_in(client, "root", USERS["root"])
+        overview = client.get("/-/admin/").text
+        assert 'href="/team/"' in overview
+        for path in ("/team/", "/team"):
+            found = client.get(path)
+            assert (found.status_code, found.url.path) == (200, "/index/team/")
+            assert stranger.get(path).history[0].headers["location"].endswith("project/team/")
+
+
 def test_a_session_ends_with_its_password(site: Site, tmp_path: Path) -> None:
     """At the next request after the file has changed; other users go on."""
     with browser(site) as ann, browser(site) as bob:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from quire.access.tokens import new_identity, new_token
 from quire.http.ui.index_page import PROJECTS
-from tests.asking import OPEN, Site, password_file, publish_wheel, serve
+from tests.asking import OPEN, Site, basic, password_file, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.http.ui.test_manage import BROWSER, basic_of, make_admin
 from tests.http.ui.test_project import HOSTILE, shown
@@ -157,6 +158,35 @@ def test_an_index_by_its_name_alone(operated: Site) -> None:
     for path, to_page, to_list in (("/team/", "../index/team/", "simple/"), ("/team", "index/team/", "team/simple/")):
         assert operated.get(path, accept=BROWSER, authorization=BOB).headers["location"] == to_page
         assert operated.get(path, authorization=BOB).headers["location"] == to_list
+
+
+def wrong_logins(site: Site) -> int:
+    """The number of refused credentials, as the metrics have it."""
+    text = site.get("/metrics", authorization=ALICE).text
+    found = re.search(r'quire_logins_total\{result="wrong"\} (\d+)', text)
+    assert found is not None, text
+    return int(found[1])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["", BOB, "Bearer x", f"Bearer {new_token(new_identity()).text}", basic("bob", "no")],
+    ids=["nothing", "a login", "no token", "an unknown token", "a wrong password"],
+)
+@pytest.mark.parametrize("accept", ["*/*", BROWSER], ids=["program", "browser"])
+def test_a_name_that_is_an_index_is_no_news_for_a_stranger(operated: Site, sent: str, accept: str) -> None:
+    """An index that a reader may not read is answered as a name of nothing, and credentials are checked for both."""
+    headers = {"authorization": sent} if sent else {}
+    for slash in ("", "/"):
+        answers, checked = [], []
+        for name in ("hidden", "nowhere"):
+            before = wrong_logins(operated)
+            found = operated.get(f"/{name}{slash}", accept=accept, **headers)
+            checked.append(wrong_logins(operated) - before)
+            answers.append((found.status_code, found.headers["location"].replace(name, "NAME"), found.headers["vary"]))
+        assert answers[0] == answers[1]
+        assert checked[0] == checked[1]
+        assert answers[0][0] == 303
 
 
 def test_a_mirror_asks_nothing_of_its_upstream(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.periodic import PeriodicWork
 from quire.http.app.problems import HttpError, is_for_person, problem_response
-from quire.http.app.request_log import RequestLog
+from quire.http.app.request_log import RequestLog, context_of
 from quire.http.app.routes import Endpoint, endpoints
 from quire.http.app.routing import Routes
 from quire.http.app.worker import authorize
@@ -98,6 +98,8 @@ def _route(path: str, found: list[Endpoint], prefix: str) -> Route:
         if endpoint.needs is not None:
             await authorize(request, endpoint.needs, takes_sessions=endpoint.takes_sessions)
             await load_for_policies(request)
+        elif endpoint.takes_sessions:
+            context_of(request.scope).takes_sessions = True
         return await handler(request)
 
     return Route(path, answer, methods=list(by_method), middleware=_announcing(found, prefix))

@@ -292,8 +292,8 @@ _ROOT: Final = (
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
     Endpoint("GET", "/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON_TOO),
-    Endpoint("GET", "/{index}", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
-    Endpoint("GET", "/{index}/", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
+    Endpoint("GET", "/{index}", "ui.browse:to_project", None, OTHER, about.TO_PROJECT, takes_sessions=True),
+    Endpoint("GET", "/{index}/", "ui.browse:to_project", None, OTHER, about.TO_PROJECT, takes_sessions=True),
 )
 _OF_AN_INDEX: Final = frozenset(
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -9,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from quire.access.authorization import ALLOWED, Right
+from quire.access.principals import ANONYMOUS
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.sources import ListedFile, file_path
 from quire.catalog.views import ProjectView
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
-from quire.http.app.problems import is_for_person
+from quire.http.app.problems import HttpError, is_for_person
 from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, not_here, page_response, see_other
 from quire.http.simple.redirects import to_page
@@ -94,16 +96,28 @@ async def to_project(request: Request) -> Response:
     """GET /<anything>[/]: the list of an index of that name that the sender may read, for a person the page about it;
     else, as pypiserver does, the project's page."""
     name, has_slash = request.path_params["index"], request.url.path.endswith("/")
-    worker = worker_of(request)
-    if name in (await worker.access.state()).document.indexes:
-        principal, state = await worker.access.identify(request)
-        if worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED:
-            up, below = ("../", "") if has_slash else ("", f"{quote(name)}/")
-            person = is_for_person(request)
-            response = see_other(request, f"{up}index/{quote(name)}/" if person else f"{below}simple/")
-            response.headers["Vary"] = "Accept"
-            return response
+    if await _may_list(request, name):
+        up, below = ("../", "") if has_slash else ("", f"{quote(name)}/")
+        person = is_for_person(request)
+        response = see_other(request, f"{up}index/{quote(name)}/" if person else f"{below}simple/")
+        response.headers["Vary"] = "Accept"
+        return response
     return to_page(request, "../" if has_slash else "", quote(name))
+
+
+async def _may_list(request: Request, name: str) -> bool:
+    """Whether there is an index of this name that the sender may list.
+
+    Credentials are checked before the name is looked at, and refused ones are none: so neither the answer nor its time
+    tells a stranger which indexes there are.
+    """
+    access, principal = worker_of(request).access, ANONYMOUS
+    state = await access.state()
+    if state.document.indexes:
+        with contextlib.suppress(HttpError):
+            principal, state = await access.identify(request)
+    is_index = name in state.document.indexes
+    return is_index and access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED
 
 
 async def health(request: Request) -> Response:
