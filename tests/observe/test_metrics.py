@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from quire.access.document import with_fields
 from quire.access.records import AccessRecords
+from quire.access.tokens import PATTERN
 from quire.config.settings import Settings
 from quire.domain.indexes import IndexDefinition
 from quire.dropin.folder import Folder
@@ -32,9 +33,10 @@ from quire.observe.metrics.catalog import METRICS, Metric
 from quire.observe.metrics.files import Value, own_file, page, write
 from quire.observe.metrics.tally import Tally
 from quire.store.posix.store import PosixStore
-from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.asking import OPEN, Site, basic, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import environment, free_port, quire_command, run_quire, running, until
+from tests.upstreams import serving_index
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -53,7 +55,7 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 def shown(folder: Path) -> str:
-    return page(folder, "")[0].decode()
+    return page(folder, "", with_names=True)[0].decode()
 
 
 def written(folder: Path, *values: Value) -> Path:
@@ -127,7 +129,7 @@ def test_a_worker_merges_counters_of_exited_workers(tmp_path: Path, monkeypatch:
         elsewhere(tmp_path, "write(path, [(catalog.RECEIVED, (), [1])])")
     assert len(list(tmp_path.glob("*.json"))) == 3
     worker = WorkerMetrics(Settings(directories=(str(tmp_path),)))
-    assert value(worker.page("")[0].decode(), catalog.RECEIVED.name) == 3
+    assert value(worker.page("", with_names=True)[0].decode(), catalog.RECEIVED.name) == 3
     assert len(list(tmp_path.glob("*.json"))) == 2
     worker.close()
 
@@ -136,7 +138,7 @@ def test_a_worker_merges_counters_of_exited_workers(tmp_path: Path, monkeypatch:
 def test_any_accept_header_is_answered(tmp_path: Path, accept: str) -> None:
     """A version that is none gets the plain text format."""
     written(tmp_path, (catalog.RECEIVED, (), [1]))
-    assert page(tmp_path, accept)[1].startswith("text/plain")
+    assert page(tmp_path, accept, with_names=True)[1].startswith("text/plain")
 
 
 def test_gauges_of_the_living_become_one(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         """An error that no list knows."""
 
     worker.tally.store_error(SecretError("secret"))
-    body = worker.page("")[0].decode()
+    body = worker.page("", with_names=True)[0].decode()
     worker.close()
     assert "secret" not in body.lower()
     assert value(body, "quire_store_errors_total", error="other") == 1
@@ -354,7 +356,7 @@ def test_of_very_many_indexes_some_are_named(tmp_path: Path, monkeypatch: pytest
     access = AccessRecords(worker.default.store)
     access.change(lambda document: with_fields(document, indexes=indexes), "index-set", {}, Origin())
     asyncio.run(worker.access.state())
-    body = worker.metrics.page("")[0].decode()
+    body = worker.metrics.page("", with_names=True)[0].decode()
     worker.metrics.close()
     worker.close()
     assert sum(name == "quire_index_quota_bytes" for name, _ in samples(body)) == catalog.MAX_INDEXES
@@ -453,6 +455,44 @@ def test_access_to_the_metrics(tmp_path: Path) -> None:
             wrong = site.client.get("/metrics", auth=httpx.BasicAuth("alice", "guess")).status_code
             assert (anonymous, known) == expected, (metrics, protected)
             assert wrong == expected[0]
+
+
+def test_only_readers_of_every_index_are_told_the_names_of_indexes_and_upstreams(tmp_path: Path) -> None:
+    """On a server whose index at the root needs no login. Others get the rest of the page, also with a login that does
+    not count: a reader of metrics goes on when its token ends."""
+    users = password_file(tmp_path, root="secret", bob="secret")
+    with serving_index() as upstream, serve(tmp_path, "-P", users, "-a", "update", NO_PROXY="*") as site:
+
+        def command(*words: str) -> str:
+            done = run_quire(*words, "-d", site.root, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        def named(authorization: str = "") -> set[str]:
+            answer = site.get("/metrics", authorization=authorization)
+            assert answer.status_code == 200
+            assert value(answer.text, "quire_workers") == 1
+            return {word for word in ('index="secret-team"', 'upstream="127-0-0-1-') if word in answer.text}
+
+        def token(*words: str) -> str:
+            made = command("token", "create", "--right", "read", "--expires", "1d", *words)
+            return f"Bearer {re.search(PATTERN, made)[0]}"  # type: ignore[index]
+
+        command("access", "init", "--admin", "root", "-a", "update")
+        for line in command("grants").splitlines():
+            if "anonymous" in line and "read" in line:
+                command("revoke", line.split()[0])
+        command("grant", "anonymous", "read", "--index", "main")
+        command("index", "create", "secret-team", "--quota", "1G", "--upstream", upstream.url)
+        root, bob = basic("root", "secret"), basic("bob", "secret")
+        assert site.get("/secret-team/simple/far/", authorization=root).status_code == 404
+        both = named(root)
+        assert len(both) == 2
+        assert named() == named(bob) == named(basic("root", "guess")) == named("Bearer x") == set()
+        assert named(token("--index", "main")) == set()
+        assert named(token()) == both
+        command("grant", "user:bob", "read")
+        assert named(bob) == both
 
 
 def test_credentials_are_counted_by_the_result_of_their_check(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def ask(app: Starlette, *requests: tuple[str, str, dict[str, Any]]) -> list[http
 
 def counted(app: Starlette) -> dict[str, float]:
     """How many requests were refused, by reason."""
-    body, _ = app.state.worker.metrics.page("")
+    body, _ = app.state.worker.metrics.page("", with_names=True)
     return {
         sample.labels["reason"]: sample.value
         for family in text_string_to_metric_families(body.decode())

@@ -7,15 +7,19 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.authorization import Right
 from quire.domain.errors import NotFound
 from quire.http.app.worker import worker_of
 
 
 async def metrics(request: Request) -> Response:
-    """GET /metrics: Prometheus' text format, or OpenMetrics for clients that accept it."""
+    """GET /metrics: Prometheus' text format, or OpenMetrics for clients that accept it. Indexes and upstreams are named
+    to senders that have the right on every index: the page of others is of numbers alone."""
     worker = worker_of(request)
     if worker.settings.metrics == "off":
         raise NotFound("This server does not show its metrics.")
+    with_names = await worker.access.has_everywhere(request, Right.METRICS)
+    accept = request.headers.get("accept", "")
     # not among the readers: they may all be waiting for a store that hangs, which is when operators need this page
-    body, media_type = await asyncio.to_thread(worker.metrics.page, request.headers.get("accept", ""))
+    body, media_type = await asyncio.to_thread(worker.metrics.page, accept, with_names=with_names)
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -138,9 +138,12 @@ class WorkerMetrics:
                     shutil.rmtree(self._own, ignore_errors=True)
                 return
 
-    def page(self, accept: str) -> tuple[bytes, str]:
-        """The page and its media type. Blocks. Raises HttpError 503 when there is nowhere to write."""
-        return self._read(lambda folder: page(folder, accept))
+    def page(self, accept: str, *, with_names: bool) -> tuple[bytes, str]:
+        """The page and its media type. `with_names`: see `quire.observe.metrics.files.page`. Blocks.
+
+        Raises HttpError 503 when there is nowhere to write.
+        """
+        return self._read(lambda folder: page(folder, accept, with_names=with_names))
 
     def shared(self) -> tuple[list[Value], list[ProcessCounts]]:
         """The counts of all workers of this server together, and of each one. Blocks. Raises HttpError as `page`."""

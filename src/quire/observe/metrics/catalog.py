@@ -38,6 +38,9 @@ SECONDS = (
 )
 """The upper bounds of the histogram of durations; one more bin is above all."""
 
+NAMING = frozenset({"index", "upstream"})
+"""The labels of which operators choose the values; a sender that may not read every index is told none of them."""
+
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = (
     "publish",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from quire.observe.metrics.catalog import METRICS, SECONDS, Metric
+from quire.observe.metrics.catalog import METRICS, NAMING, SECONDS, Metric
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
@@ -47,9 +47,10 @@ def write(path: Path, values: Iterable[Value]) -> None:
     staging.rename(path)
 
 
-def page(folder: Path, accept: str) -> tuple[bytes, str]:
+def page(folder: Path, accept: str, *, with_names: bool) -> tuple[bytes, str]:
     """The metrics of all processes as one page, and its media type, in the format that was asked for. Blocks.
 
+    `with_names`: whether those that name indexes and upstreams are on it.
     Raises OSError when the folder cannot be used.
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415 - imports an HTTP server; for this page only
@@ -62,6 +63,8 @@ def page(folder: Path, accept: str) -> tuple[bytes, str]:
     with _locked(folder):
         _fold(folder)
         values = _merged(folder.glob(f"*{_SUFFIX}"))
+    if not with_names:
+        values = [each for each in values if NAMING.isdisjoint(each[0].labels)]
     registry = CollectorRegistry()
     registry.register(_Families(values))
     return encode(registry), media_type
