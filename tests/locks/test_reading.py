@@ -154,6 +154,13 @@ def test_files_that_are_no_lock(name: str, content: str, words: str) -> None:
         read_lock(name, content.encode(errors="surrogateescape"))
 
 
+@pytest.mark.parametrize("line", [f"a==1; {'(' * 1500}os_name=='a'{')' * 1500}", "a=="])
+def test_requirements_that_are_none(line: str) -> None:
+    """However deep a marker nests."""
+    with pytest.raises(InvalidRequest, match="line 1 is no requirement"):
+        read_lock("requirements.txt", line.encode())
+
+
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """More bytes or releases than any lock has are refused."""
     monkeypatch.setattr(reading, "MOST_BYTES", 10)

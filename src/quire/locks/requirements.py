@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from quire.domain.errors import InvalidRequest
 from quire.locks.locked import Lock, LockBuilder, digest_of, said
@@ -43,7 +43,7 @@ def _requirement(builder: LockBuilder, number: int, line: str) -> None:
     words, options = (line[: option.start()], line[option.start() :]) if option is not None else (line, "")
     try:
         requirement = Requirement(words.strip())
-    except InvalidRequirement:
+    except (ValueError, RecursionError):
         raise InvalidRequest(f"line {number} is no requirement: {said(line)!r}") from None
     if requirement.url is not None:
         is_local = requirement.url.startswith("file:")

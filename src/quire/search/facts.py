@@ -8,13 +8,11 @@ from typing import Final
 from unicodedata import normalize
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from quire.archives.metadata import CoreMetadata
-from quire.domain.errors import InvalidName
-from quire.domain.names import normalize_name
 from quire.domain.project import File, Status
+from quire.domain.requirements import read_requirement
 from quire.render.pypi_json import describing_file, select_release
 
 MOST_NEEDED: Final = 500
@@ -27,6 +25,7 @@ _MOST_REQUIREMENT: Final = 300
 MINORS: Final = 40
 """Of Python 3, about which a filter can ask; bit 0 of `Facts.pythons` is 3.0. Bit MINORS is Python 2.7."""
 ALL_PYTHONS: Final = (1 << (MINORS + 1)) - 1
+_PYTHONS: Final = (*(f"3.{minor}" for minor in range(MINORS)), "2.7")
 
 
 class Needed(msgspec.Struct, frozen=True):
@@ -120,14 +119,13 @@ def pythons_of(requires_python: str) -> int:
         return ALL_PYTHONS
     try:
         allowed = SpecifierSet(requires_python[:_MOST_SUMMARY])
-    except InvalidSpecifier:
+        return sum(
+            1 << place
+            for place, version in enumerate(_PYTHONS)
+            if allowed.contains(f"{version}.0") or allowed.contains(f"{version}.99")
+        )
+    except ValueError:
         return ALL_PYTHONS
-    versions = [f"3.{minor}" for minor in range(MINORS)] + ["2.7"]
-    return sum(
-        1 << place
-        for place, version in enumerate(versions)
-        if allowed.contains(f"{version}.0") or allowed.contains(f"{version}.99")
-    )
 
 
 def python_bit(version: str) -> int | None:
@@ -142,13 +140,10 @@ def python_bit(version: str) -> int | None:
 def _needed(requirements: Sequence[str]) -> tuple[Needed, ...]:
     found = []
     for text in requirements:
-        try:
-            requirement = Requirement(text[: 4 * _MOST_REQUIREMENT])
-            name = normalize_name(requirement.name)
-        except (InvalidRequirement, InvalidName):
-            continue
-        versions, condition = str(requirement.specifier), str(requirement.marker or "")
-        found.append(Needed(name, versions[:_MOST_REQUIREMENT], condition[:_MOST_REQUIREMENT]))
+        requirement = read_requirement(text[: 4 * _MOST_REQUIREMENT])
+        if requirement is not None and requirement.project:
+            versions = ",".join(requirement.versions)[:_MOST_REQUIREMENT]
+            found.append(Needed(requirement.project, versions, requirement.condition[:_MOST_REQUIREMENT]))
     return tuple(found)
 
 

@@ -418,3 +418,39 @@ def test_only_readable_indexes_are_searched(tmp_path: Path) -> None:
         assert "acme-hidden" in site.get("/hidden/search?q=acme", authorization=ann).text
         assert search(site, q="acme-open")["projects"][0]["dependents"] == 0
         assert site.get("/-/api/v1/indexes/-/projects/acme-open/dependents").json()["dependents"] == []
+
+
+def test_a_project_with_odd_metadata_takes_no_page_away(tmp_path: Path) -> None:
+    """Neither that of others nor its own. An upload of it is refused; a file in the folder is not."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    odd = {
+        "nested": f"Requires-Dist: numpy; {'(' * 1500}os_name=='a'{')' * 1500}",
+        "less-nested": f"Requires-Dist: numpy; {'(' * 487}os_name=='a'{')' * 487}",
+        "quotes": 'Requires-Dist: numpy; os_name == "\\x22\'"',
+        "half": 'Requires-Dist: numpy; os_name == "\\ud800"',
+        "no-name": "Requires-Dist: numpy_",
+        "no-extra": 'Requires-Dist: numpy; extra == "."',
+        "comments": f"Author-email: {'(' * 1500}",
+        "groups": f"Maintainer-email: a@{':' * 1500}",
+    }
+    for name, field in odd.items():
+        for version in ("1.0", "2.0"):
+            content = make_wheel(name, version, metadata=metadata_text(name, version, extra=f"{field}\n"))
+            (folder / wheel_name(name, version)).write_bytes(content)
+    with serve(tmp_path, *OPEN) as site:
+        put(site, "plain", extra="Requires-Dist: numpy>=2\n")
+        put(site, "numpy")
+        put(site, "late")
+        assert {*names(site)} == {*odd, "plain", "numpy", "late"}
+        needing = site.get("/-/api/v1/indexes/-/projects/numpy/dependents").json()
+        assert {each["project"] for each in needing["dependents"]} == {"plain", "no-extra"}
+        pages = ["/search", "/index/main/", "/project/numpy/used-by/"]
+        pages += [f"/project/{name}/{page}" for name in odd for page in ("", "1.0/", "diff/", "used-by/")]
+        for page in pages:
+            assert site.get(page, accept=BROWSER).status_code == 200, page
+        for name in ("nested", "less-nested", "quotes", "half"):
+            text = metadata_text("plain", "2.0", extra=f"{odd[name]}\n")
+            content = make_wheel("plain", "2.0", metadata=text)
+            answer = publish(site, wheel_name("plain", "2.0"), content, name="plain", version="2.0")
+            assert (answer.status_code, "is not a requirement" in answer.text) == (400, True)

@@ -104,6 +104,35 @@ def test_dependencies_are_grouped_by_extra() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *("foo_", "a" * 300, "foo; os_name ==", 'foo; os_name == "\\x22\'"', 'foo; os_name == "\\ud800"'),
+        f"foo; {'(' * 487}os_name=='a'{')' * 487}",
+    ],
+)
+def test_what_is_no_requirement_is_shown_as_it_is(text: str) -> None:
+    """Of a file that was published elsewhere, or before such texts were refused."""
+    (group,) = dependencies([text], {"foo"}.__contains__)
+    (found,) = group.entries
+    assert (group.extra, found.name, found.is_here, found.constraint) == (None, "", False, "")
+    assert found.shown[:100] == text[:100]
+
+
+def test_an_extra_that_is_no_name_is_a_condition() -> None:
+    found = dependencies(['foo; extra == "."'], nowhere)
+    assert found == (Dependencies(None, (Dependency("foo", "foo", "", 'extra == "-"', is_here=False),)),)
+
+
+@pytest.mark.parametrize("field", ["Author-email", "Maintainer-email"])
+@pytest.mark.parametrize("text", ["(" * 1500, f"a@{':' * 1500}", f"Ann <a@e.org>, {'(' * 1500}"])
+def test_addresses_that_cannot_be_read_are_shown_as_they_are(field: str, text: str) -> None:
+    """Python's parser calls itself for each comment within a comment, and each group within a group."""
+    found = described(metadata(f"{field}: {text}"), nowhere)
+    (person,) = found.authors or found.maintainers
+    assert (person.name[:100], person.email) == (text[:100], None)
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "javascript:alert(1)",

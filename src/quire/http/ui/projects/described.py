@@ -13,15 +13,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from quire.archives.metadata import CoreMetadata
+from quire.domain.errors import InvalidName
 from quire.domain.foreign_text import one_line, visible
-from quire.domain.names import is_normalized, normalize_name
+from quire.domain.names import normalize_name
+from quire.domain.requirements import read_requirement
 
 MOST_ENTRIES: Final = 300
 """Of each list."""
 MOST_CHARS: Final = 400
 """Of each text, but of the license and the description."""
 _MOST_LICENSE: Final = 4000
-_MOST_REQUIREMENT: Final = 5000
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _URL: Final = re.compile(r"[!-~]{1,2000}")
 _NOT_OF_LICENSES: Final = re.compile(r"\b(?:the|licen[sc]e)\b|[\W_]")
@@ -194,7 +195,7 @@ def _people(names: str | None, addresses: str | None) -> tuple[Person, ...]:
     """Those of both fields; the addresses have names, too, by the newer way to write them."""
     found = [
         Person(_short(name) or _short(address), address if _ADDRESS.fullmatch(address) else None)
-        for name, address in getaddresses([(addresses or "")[: 10 * MOST_CHARS]])
+        for name, address in _addresses((addresses or "")[: 10 * MOST_CHARS])
         if name or address
     ]
     if names and (name := _short(names)) and not any(each.name == name for each in found):
@@ -204,31 +205,45 @@ def _people(names: str | None, addresses: str | None) -> tuple[Person, ...]:
     return tuple(found[:MOST_ENTRIES])
 
 
-def _versions(specifiers: Iterable[object]) -> str:
+def _addresses(text: str) -> list[tuple[str, str]]:
+    """Names with addresses; a text at which the parser fails is a name."""
+    try:
+        return getaddresses([text])
+    except Exception:  # noqa: BLE001 - it promises to raise nothing, and does for comments within comments
+        return [(text, "")]
+
+
+def _versions(specifiers: Iterable[str]) -> str:
     """As people write them, the lower bound first."""
-    return ", ".join(sorted(map(str, specifiers), reverse=True))
+    return ", ".join(sorted(specifiers, reverse=True))
 
 
 def _dependency(text: str, exists: Exists) -> tuple[str | None, Dependency]:
-    from packaging.requirements import Requirement  # noqa: PLC0415 - not for pages of installers
-
-    try:
-        if len(text) > _MOST_REQUIREMENT:
-            raise ValueError("too long")
-        requirement = Requirement(text)
-    except (ValueError, RecursionError):
+    """A requirement with the extra that it is of; one that cannot be read, or names no project, as it is written."""
+    requirement = read_requirement(text)
+    if requirement is None or not requirement.project:
         return None, Dependency("", _short(text), "", "", False)
-    condition, extra = "" if requirement.marker is None else str(requirement.marker), None
-    if of_extra := _OF_EXTRA.fullmatch(condition):
-        condition, extra = of_extra["rest"] or "", normalize_name(of_extra["extra"])
-        if condition.startswith("(") and condition.endswith(")") and condition.count("(") == 1:
-            condition = condition[1:-1]
-    name = normalize_name(requirement.name)
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    extra, condition = _by_extra(requirement.condition)
+    extras = f"[{','.join(requirement.extras)}]" if requirement.extras else ""
     return extra, Dependency(
-        name=name,
+        name=requirement.project,
         shown=_short(f"{requirement.name}{extras}"),
-        constraint=_short(f"@ {requirement.url}" if requirement.url else _versions(requirement.specifier)),
+        constraint=_short(f"@ {requirement.url}" if requirement.url else _versions(requirement.versions)),
         condition=_short(condition),
-        is_here=is_normalized(name) and exists(name),
+        is_here=exists(requirement.project),
     )
+
+
+def _by_extra(condition: str) -> tuple[str | None, str]:
+    """The only extra that a marker asks for, if there is one and it is a name, and the rest of the marker."""
+    of_extra = _OF_EXTRA.fullmatch(condition)
+    if of_extra is None:
+        return None, condition
+    try:
+        extra = normalize_name(of_extra["extra"])
+    except InvalidName:
+        return None, condition
+    rest = of_extra["rest"] or ""
+    if rest.startswith("(") and rest.endswith(")") and rest.count("(") == 1:
+        rest = rest[1:-1]
+    return extra, rest
