@@ -17,7 +17,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
@@ -88,7 +88,7 @@ class Keeper:
     def learn(self, place: str, name: str, tag: str, facts: Facts) -> None:
         """Enter what was found of a project otherwise. Blocks. A catalog that cannot be written stays as it is."""
         try:
-            self.catalog.put(place, {name: (tag, facts)})
+            self._enter(place, {name: (tag, facts)})
         except SearchUnavailable as error:
             log.warning("search catalog not written", project=name, error=str(error))
 
@@ -184,6 +184,9 @@ class Keeper:
                 place.names()  # raises if it is not this project alone
                 log.error("left out of the search catalog", project=name, error=str(error))
                 return UNCHANGED
+            except Exception:  # of this project alone; the others are read
+                log.exception("left out of the search catalog", project=name)
+                return UNCHANGED
 
         if self._waits and len(names) > 1:
             with ThreadPoolExecutor(_READERS) as pool:
@@ -193,10 +196,23 @@ class Keeper:
         found = dict(zip(names, results, strict=True))
         changed = {name: (each.tag, each.facts) for name, each in found.items() if each not in (None, UNCHANGED)}
         if changed:
-            self.catalog.put(place.key, changed)
+            self._enter(place.key, changed)
         gone = [name for name, each in found.items() if each is None]
         if gone:
             self.catalog.remove(place.key, gone)
+
+    def _enter(self, place: str, found: Mapping[str, tuple[str, Facts]]) -> None:
+        """Enter what was found of projects, but of those with facts that cannot be written."""
+        try:
+            self.catalog.put(place, found)
+        except StoreError:
+            raise
+        except Exception:
+            if len(found) > 1:
+                for name, each in found.items():
+                    self._enter(place, {name: each})
+            else:
+                log.exception("left out of the search catalog", project=next(iter(found), ""))
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:

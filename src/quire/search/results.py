@@ -319,8 +319,9 @@ class Searching:
             facts = await self._facts(served, view, row)
         except NotFound:
             return None
-        except QuireError as error:
-            log.error("left out of a search", project=row.name, index=index, error=str(error))
+        except Exception as error:  # one odd project must not fail the searches of all readers
+            is_expected = isinstance(error, QuireError)
+            log.error("left out of a search", project=row.name, index=index, error=str(error), exc_info=not is_expected)
             return None
         if self._rules.authorize(reader.principal, Right.LIST, index, row.name, reader.state) is not ALLOWED:
             return None
