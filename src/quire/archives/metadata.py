@@ -40,6 +40,7 @@ _PLAIN_HEADER = re.compile(
     rf"(?:[A-Za-z][A-Za-z-]*: [^\r\n]*\n(?:[\t ][^\r\n]*\n){{0,50}}+){{1,{_MAX_FIELD_NAMES}}}+(?:\n|\Z)"
 )
 _PLAIN_FIELD = re.compile(r"([A-Za-z-]+): ([^\r\n]*)\n((?:[\t ][^\r\n]*\n)*)")
+_METADATA_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")  # int() takes some thousand digits at most
 _EMPTY_LINE = re.compile(r"(?:\A|\r\n|\r(?!\n)|\n)(?:\r\n?|\n)")
 
 
@@ -131,8 +132,8 @@ def is_static(metadata: CoreMetadata) -> bool:
     So it is from Metadata-Version 2.2 on, if no field is declared Dynamic. Another sdist's metadata must not be offered
     beside it (PEP 658): an installer that relied on it would miss dependencies that only the build finds.
     """
-    major, _, minor = metadata.metadata_version.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) < (2, 2):
+    version = _METADATA_VERSION.fullmatch(metadata.metadata_version)
+    if version is None or (int(version[1]), int(version[2])) < (2, 2):
         return False
     return not metadata.fields.get("dynamic")
 
@@ -315,9 +316,10 @@ def _check_fields(metadata_version: str | None, name: str, version: str) -> None
         raise InvalidDistribution(
             "The core metadata has no Metadata-Version; build the distribution with current tools."
         )
-    if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", metadata_version):
+    found = _METADATA_VERSION.fullmatch(metadata_version)
+    if found is None:
         raise InvalidDistribution(f"The Metadata-Version {quoted(metadata_version)} is not a number like 2.4.")
-    if int(metadata_version.partition(".")[0]) > _MAX_MAJOR:
+    if int(found[1]) > _MAX_MAJOR:
         # the specification: tools warn about a newer minor version, and must fail for a newer major one
         raise InvalidDistribution(
             f"The Metadata-Version {quoted(metadata_version)} is of a generation that no installer of today reads; "

@@ -382,6 +382,17 @@ def test_metadata_of_an_sdist_only_when_it_is_static(site: Site) -> None:
     assert site.client.get(f"{site.file_url('stale', sdist_name('stale', '1.0'))}.metadata").status_code == 404
 
 
+@pytest.mark.on_disk("the files of a drop-in folder")
+def test_an_sdist_with_an_odd_version_of_its_metadata(site: Site) -> None:
+    """A number of more digits than Python reads: the file is listed, without metadata, and so are all others."""
+    metadata = metadata_text("digits", "1.0", metadata_version=f"2.{'9' * 5000}")
+    (site.root / sdist_name("digits", "1.0")).write_bytes(make_sdist("digits", "1.0", metadata=metadata))
+    (file,) = site.listing("digits")["files"]
+    assert file["core-metadata"] is False
+    for path in ("/packages/", "/project/digits/"):
+        assert site.get(path).status_code == 200, path
+
+
 def test_private_when_a_login_is_needed(tmp_path: Path, place: str) -> None:
     """No shared cache may keep what needs a login."""
     with serve(tmp_path, "-a", "download,update", "-P", password_file(tmp_path, ann="secret"), place=place) as site:
