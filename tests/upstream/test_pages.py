@@ -235,6 +235,30 @@ def test_anything_else_is_refused_in_one_sentence(content_type: str, body: bytes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    ["charset*=utf-8''x; charset*0=y", "a*=x; a*0=y", f"a*{'9' * 5000}=x", "charset*=x'y'%ff", "charset=\0", "=", ";;"],
+)
+def test_odd_parameters_of_a_type_are_read_past(parameters: str) -> None:
+    """They are of no use to a page, and the email package fails at some."""
+    body = b'<a href="foo-1.0.tar.gz">foo</a>'
+    assert len(parse_page("foo", f"text/html; {parameters}", body, URL).files) == 1
+    assert parse_page("foo", f"{JSON}; {parameters}", page([]).body, URL).files == ()
+
+
+def test_numbers_that_nothing_has_are_not_passed_on() -> None:
+    """A size beyond all floats cannot be shown in words; a file of that size is left out."""
+    sizes = [-1, 2**63, 10**400, 0, 2**63 - 1, 1.5]
+    entries = [
+        {"filename": f"foo-{at}.tar.gz", "url": f"foo-{at}.tar.gz", "size": size} for at, size in enumerate(sizes)
+    ]
+    found = parse_page("foo", JSON, page(entries).body, URL)
+    assert {each.version: each.size for each in found.files} == {"3": 0, "4": 2**63 - 1, "5": None}
+    body = page([]).body.replace(b'"api-version"', f'"_last-serial": {10**400}, "api-version"'.encode())
+    assert b"_last" in body
+    assert parse_page("foo", JSON, body, URL).serial is None
+
+
 def test_a_page_of_no_files_says_that_it_is_one() -> None:
     """Then it is believed; else it could be anything that a proxy sends in the place of a page."""
     empty = b'<meta name="pypi:repository-version" content="1.0">'

@@ -25,13 +25,10 @@ _VERSION: Final = re.compile(r"(\d{1,9})\.\d{1,9}")
 
 def kind_and_text(content_type: str, body: bytes) -> tuple[str, str]:
     """The type of an answer, and of HTML its text. Raises UpstreamError when it is none of the Simple API's."""
-    header = Message()
-    header["Content-Type"] = content_type
-    kind = header.get_content_type() if content_type else ""
+    kind, charset = _type_and_charset(content_type)
     if kind == JSON_TYPE:
         return kind, ""
     if kind in _HTML:
-        charset = header.get_content_charset("utf-8")
         try:
             is_usual = codecs.lookup(charset).name in _CHARSETS
             text = body.decode(charset if is_usual else "utf-8", errors="replace")
@@ -39,6 +36,15 @@ def kind_and_text(content_type: str, body: bytes) -> tuple[str, str]:
             text = body.decode(errors="replace")
         return kind, text
     raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
+
+
+def _type_and_charset(content_type: str) -> tuple[str, str]:
+    header = Message()
+    header["Content-Type"] = content_type
+    try:
+        return header.get_content_type() if content_type else "", header.get_content_charset("utf-8")
+    except (ValueError, TypeError):  # raised by the email package for odd parameters (RFC 2231)
+        return content_type.partition(";")[0].strip().lower(), "utf-8"
 
 
 def check_version(version: str) -> None:

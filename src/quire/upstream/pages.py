@@ -54,6 +54,8 @@ _PLAIN_NAMES, _PLAIN_URLS, _PLAIN_PATHS, _SHA256S, _TIMES = (
     re.compile(rf"(?:{pattern.pattern}\n)*+") for pattern in (_PLAIN_NAME, _PLAIN_URL, _PLAIN_PATH, _SHA256, _TIME)
 )
 """The same of any number of lines: none of them matches the end of a line."""
+_BEYOND: Final = 1 << 63
+"""No file has as many bytes; a number beyond all that a float can be fails where it is shown."""
 _AT_ONCE: Final = 256
 """Entries that are checked in one step: a tenth of a millisecond, in which no other thread runs."""
 _STATUSES: Final = frozenset(map(str, Status))
@@ -175,7 +177,7 @@ def _parse_json(project: str, body: bytes, url: str, left_out: list[str] | None)
         files=check.all(_entries(page.files)),
         status=status,
         status_reason=reason,
-        serial=serial if type(serial) is int and serial > 0 else None,
+        serial=serial if type(serial) is int and 0 < serial < _BEYOND else None,
     )
 
 
@@ -282,7 +284,7 @@ class _Check:
         for entry, version, url, hashes, uploaded in columns:
             size, provenance, python = entry.size, entry.provenance, entry.requires_python
             is_size = type(size) is int
-            if version is None or url is None or (is_size and size < 0):
+            if version is None or url is None or (is_size and not 0 <= size < _BEYOND):
                 if self._left_out is not None:
                     self._left_out.append(entry.filename)
                 continue

@@ -213,6 +213,17 @@ def test_an_answer_that_is_no_page_is_an_error_with_a_sentence(
     assert (found.status_code, sentence in found.text) == (status, True), found.text
 
 
+def test_odd_numbers_and_types_of_an_upstream(site: Site, upstream: FakeIndex) -> None:
+    """All other files are listed, and every page is there."""
+    large = {**ENTRY, "filename": "far_away-2.0.tar.gz", "url": "/files/far_away-2.0.tar.gz", "size": 10**400}
+    small = {**ENTRY, "filename": "far_away-1.0.tar.gz", "url": "/files/far_away-1.0.tar.gz", "size": 7}
+    answer = page([large, small])
+    upstream.at("/simple/far-away/", Answer(answer.body, f"{JSON}; a*=x; a*0=y"))
+    assert site.filenames("far-away") == ["far_away-1.0.tar.gz"]
+    for path in ("/simple/far-away/", "/project/far-away/", "/pypi/far-away/json"):
+        assert site.get(path).status_code == 200, path
+
+
 @pytest.mark.on_disk("the files of a drop-in folder")
 def test_a_drop_in_that_is_being_copied_keeps_its_name(site: Site, upstream: FakeIndex) -> None:
     """A half-copied file shows nothing, and its name is not asked upstream."""
