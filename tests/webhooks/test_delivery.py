@@ -371,6 +371,19 @@ def test_retry_after_is_kept(scene: Scene) -> None:
     assert len(scene.receiver.received) == 2
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_odd_retry_after_delays_nothing(scene: Scene, status: int) -> None:
+    """An event is delivered once, or its attempts count, whatever the date that a receiver names."""
+    odd = {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}
+    scene.receiver.answer = lambda _: Answer(status, odd)
+    publish(scene.index, "acme-tools")
+    attempts = list[Attempt]()
+    later = scene.deliver("acme-tools", attempts)
+    assert (later is None) == (status == 200)
+    assert [(each.attempt, each.status) for each in attempts] == [(1, status)]
+    assert len(scene.receiver.received) == 1
+
+
 def test_nothing_begins_after_a_removal(scene: Scene) -> None:
     """The definition is read before each event, not only before the first one."""
     access = AccessRecords(scene.store)

@@ -1,4 +1,7 @@
-"""Requests to receivers: signed as Standard Webhooks says, and bounded in time, size and place."""
+"""Requests to receivers: signed as Standard Webhooks says, and bounded in time, size and place.
+
+Replaced here: the parser of a header, which fails, since it should fail at no header.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import pytest
 
 from quire.domain.errors import InvalidRequest
 from quire.domain.webhooks import new_secret, parse_secret, parse_url
+from quire.webhooks import sending
 from quire.webhooks.addresses import AllowedAddresses
 from quire.webhooks.events import ping
 from quire.webhooks.sending import MOST_READ, MOST_SHOWN, Sender
@@ -163,7 +167,10 @@ def test_a_receiver_that_hangs_is_left() -> None:
         ("-1", None),
         ("soon", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0.0),
         ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
@@ -182,6 +189,18 @@ def test_retry_after_as_a_date() -> None:
         answer = Sender(LOOPBACK).send(receiver.url, {}, b"{}")
     assert answer.retry_after is not None
     assert 0 < answer.retry_after <= 3600
+
+
+def test_an_answer_at_which_a_parser_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever kind: else the event would be sent for ever, without an attempt that counts."""
+
+    def fails(_: str | None) -> float | None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(sending, "_retry_after", fails)
+    with receiving() as receiver:
+        answer = Sender(LOOPBACK).send(receiver.url, {}, b"{}")
+    assert (answer.status, answer.error) == (None, "The answer of the receiver cannot be read (odd).")
 
 
 def test_garbage_is_a_failure() -> None:

@@ -9,13 +9,15 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import structlog
+
 from quire import __version__
 from quire.domain.errors import reason_of
+from quire.domain.http_dates import http_date
 from quire.webhooks.addresses import AllowedAddresses, ReceiverRefused
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ MOST_SHOWN: Final = 200
 _MOST_WAIT: Final = 86_400.0
 _MOST_ADDRESSES: Final = 3
 _MOST_DIGITS: Final = 9
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,9 @@ class Sender:
             answer = Answer(error=f"There was no complete answer within {self._seconds:g} seconds.")
         except (OSError, ValueError) as error:
             answer = Answer(error=f"The receiver cannot be reached ({reason_of(error)}).")
+        except Exception as error:  # of a parser of answers: an event whose sending raises would be sent for ever
+            log.exception("answer of a receiver not understood", receiver=urlsplit(url).netloc)
+            answer = Answer(error=f"The answer of the receiver cannot be read ({reason_of(error)}).")
         return Answer(
             answer.status,
             answer.text,
@@ -160,9 +167,7 @@ def _retry_after(header: str | None) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return min(float(text), _MOST_WAIT)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
+    when = http_date(text)
+    if when is None:
         return None
-    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return min(max((when - datetime.now(UTC)).total_seconds(), 0.0), _MOST_WAIT)

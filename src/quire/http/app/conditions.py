@@ -8,10 +8,9 @@ If-Modified-Since gets the whole file, and so does If-Range with a date.
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from starlette.datastructures import Headers
 
+from quire.domain.http_dates import http_date
 from quire.http.app.problems import HttpError
 
 
@@ -48,9 +47,5 @@ def _has_match(if_match: str, etag: str) -> bool:
 
 def _seconds(date: str | None) -> float | None:
     """An HTTP date; None for a text that is none (RFC 9110, 5.6.7), which is ignored."""
-    if date is None:
-        return None
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    found = None if date is None else http_date(date)
+    return None if found is None else found.timestamp()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from quire.domain.http_dates import http_date
 from quire.domain.project import File
 from quire.operations.importing.outcome import Outcome
 from quire.upstream.client import WITH_OLD_DIGESTS
@@ -78,12 +78,12 @@ def upload_time(file: UpstreamFile, last_modified: str | None, now: datetime) ->
     be."""
     try:
         if file.uploaded is not None:
-            found = datetime.fromisoformat(file.uploaded)
-        elif last_modified is not None:
-            found = parsedate_to_datetime(last_modified)
+            found: datetime | None = datetime.fromisoformat(file.uploaded)
         else:
+            found = None if last_modified is None else http_date(last_modified)
+        if found is None:
             return None
         found = found.astimezone(UTC)
-    except (ValueError, OverflowError, TypeError):
+    except (ValueError, OverflowError):
         return None
     return None if found > now else found.isoformat(timespec="microseconds").replace("+00:00", "Z")
