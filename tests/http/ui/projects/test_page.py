@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -250,6 +251,26 @@ def test_readmes_are_compared_by_line() -> None:
     )
     long = of(side("1.0", body="a\n" * 10), side("2.0", body="".join(f"{number}\n" for number in range(9000))))
     assert (len(long.readme), long.is_readme_cut) == (400, True)
+
+
+def test_one_line_in_a_long_readme_is_compared() -> None:
+    """Behind thousands that are the same, and before as many."""
+    lines = [f"{number}" for number in range(9000)]
+    found = of(side("1.0", body="\n".join(lines)), side("2.0", body="\n".join([*lines[:5000], "new", *lines[5000:]])))
+    assert [f"{each.sign}{each.text}" for each in found.readme] == ["@", " 4998", " 4999", "+new", " 5000", " 5001"]
+    assert not found.is_readme_cut
+    cut = of(side("1.0", body="\n".join(lines)), side("2.0", body="\n".join(["x", *lines[1:4000], "x", *lines[4001:]])))
+    assert [each.text for each in cut.readme if each.sign == "+"] == ["x"]
+    assert cut.is_readme_cut
+
+
+def test_hostile_readmes_are_compared_in_a_moment() -> None:
+    """Common lines, just rare enough to be compared with each other, alternate with unique ones."""
+    texts = ("".join(f"common {number % 50}\n{which} {number}\n" for number in range(2000)) for which in "ab")
+    old, new = (side(version, body=text) for version, text in zip(("1.0", "2.0"), texts, strict=True))
+    began = time.process_time()
+    assert of(old, new).is_readme_cut
+    assert time.process_time() - began < 3
 
 
 def test_metadata_is_typed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
+from itertools import islice
 from typing import Any, Final
 
 from quire.archives.metadata import CoreMetadata
@@ -38,8 +39,13 @@ _LISTS: Final = {
     "import_names": "Names to import",
 }
 _MOST_CHARS: Final = 1000
-_MOST_LINES: Final = 4000
-"""Of a README that is compared: the comparison takes the square of it at worst."""
+_MOST_README: Final = 800_000
+"""Characters of a README that are compared."""
+_MOST_LINES: Final = 1000
+"""Of a README, from the first line that differs: at worst the comparison takes the cube of it, of so many a third of a
+second."""
+_CONTEXT: Final = 2
+"""Lines around those that differ."""
 _MOST_SHOWN: Final = 400
 """Lines of the difference between READMEs."""
 
@@ -123,7 +129,7 @@ def difference(old: Side, new: Side) -> Difference:
     """The difference. Blocks for as long as it takes to compare two READMEs."""
     undescribed = tuple(side.version for side in (old, new) if side.metadata is None)
     before, after = ({} if undescribed else _fields(side) for side in (old, new))
-    readme = _readme(before.get("description") or "", after.get("description") or "")
+    readme, is_cut = _readme(before.get("description") or "", after.get("description") or "")
     return Difference(
         old=old.version,
         new=new.version,
@@ -131,8 +137,8 @@ def difference(old: Side, new: Side) -> Difference:
         lists=tuple(_lists(before, after)),
         dependencies=tuple(_dependencies(before, after)),
         files=tuple(_files(old.files, new.files)),
-        readme=tuple(readme[:_MOST_SHOWN]),
-        is_readme_cut=len(readme) > _MOST_SHOWN,
+        readme=tuple(readme),
+        is_readme_cut=is_cut,
         undescribed=undescribed,
     )
 
@@ -217,11 +223,26 @@ def _role(file: FileRow) -> str:
     return file.filename if parsed is None or not parsed.version else file.filename.replace(parsed.version, "", 1)
 
 
-def _readme(old: str, new: str) -> list[ReadmeLine]:
-    before, after = (visible(text[: _MOST_LINES * 200]).splitlines()[:_MOST_LINES] for text in (old, new))
-    found: list[ReadmeLine] = []
-    for line in list(unified_diff(before, after, lineterm="", n=2))[2:]:
-        if len(found) > _MOST_SHOWN:
-            break
-        found.append(ReadmeLine(line[0], line[1:_MOST_CHARS] if line[0] != "@" else ""))
-    return found
+def _readme(old: str, new: str) -> tuple[list[ReadmeLine], bool]:
+    """The difference, and whether there is more of it."""
+    before, after = _differing(*(visible(text[:_MOST_README]).splitlines() for text in (old, new)))
+    changes = unified_diff(before[:_MOST_LINES], after[:_MOST_LINES], lineterm="", n=_CONTEXT)
+    lines = list(islice(changes, 2, _MOST_SHOWN + 3))
+    found = [ReadmeLine(line[0], line[1:_MOST_CHARS] if line[0] != "@" else "") for line in lines[:_MOST_SHOWN]]
+    return found, len(lines) > _MOST_SHOWN or max(len(before), len(after)) > _MOST_LINES
+
+
+def _differing(before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
+    """The lines without those that are the same at the beginning and at the end, but for the context of the others."""
+    begin = max(_same(before, after) - _CONTEXT, 0)
+    before, after = before[begin:], after[begin:]
+    end = max(_same(before[::-1], after[::-1]) - _CONTEXT, 0)
+    return before[: len(before) - end], after[: len(after) - end]
+
+
+def _same(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many lines are the same from the first one on."""
+    return next(
+        (at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new),
+        min(len(before), len(after)),
+    )
