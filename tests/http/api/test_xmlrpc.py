@@ -67,6 +67,7 @@ CALL = "<methodCall><methodName>search</methodName><params><param><value>{}</val
         CALL.format("<int>x</int>").encode(),
         CALL.format(f"<int>{'9' * 20_000}</int>").encode(),
         CALL.format("<double></double>").encode(),
+        CALL.format("<bigdecimal>abc</bigdecimal>").encode(),
         CALL.format("<boolean>7</boolean>").encode(),
         f"{'<array><data><value>' * 2_000}".encode(),
         b'<?xml version="1.0" encoding="no-such-encoding"?><methodCall/>',
@@ -114,6 +115,42 @@ def test_no_bytes_but_a_sentence(body: bytes) -> None:
     """Whatever arrives is a call or InvalidRequest."""
     with contextlib.suppress(InvalidRequest):
         parse_call(body)
+
+
+TYPES = [
+    *(
+        "value",
+        "int",
+        "i8",
+        "double",
+        "boolean",
+        "bigdecimal",
+        "biginteger",
+        "float",
+        "string",
+        "base64",
+        "nil",
+        "array",
+    ),
+    *("data", "struct", "member", "name", "dateTime.iso8601", "params", "param", "methodName", "fault", "ex:nil"),
+]
+TEXTS = ["", " ", "1", "-1", "abc", "NaN", "sNaN1", "1e999999999", "9" * 5000, "20260101T00:00:00", "é"]
+
+
+def elements(content: st.SearchStrategy[str], most: int) -> st.SearchStrategy[str]:
+    """One element of the protocol or several, with this content."""
+    one = st.tuples(st.sampled_from(TYPES), content).map(lambda parts: f"<{parts[0]}>{parts[1]}</{parts[0]}>")
+    return st.lists(one, min_size=1, max_size=most).map("".join)
+
+
+@given(st.recursive(elements(st.sampled_from(TEXTS), 1), lambda inner: elements(inner, 3), max_leaves=6))
+def test_no_value_but_a_sentence(value: str) -> None:
+    """Any element of the protocol, in any other one, with any text."""
+    body = (
+        f"<methodCall xmlns:ex='x'><methodName>search</methodName><params><param>{value}</param></params></methodCall>"
+    )
+    with contextlib.suppress(InvalidRequest):
+        search_terms(parse_call(body.encode())[0])
 
 
 VALUES = st.recursive(

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 MAX_CALL_BYTES = 64 * 1024
 MAX_RESULTS = 100
 MAX_TERMS = 20
+_NO_CALL = (DefusedXmlException, ValueError, ArithmeticError, SyntaxError, TypeError, AttributeError, LookupError)
+"""Raised for bytes that are no call: of the parsers, and of Python's types for values that they do not take."""
 
 
 async def call(request: Request) -> Response:
@@ -76,7 +78,7 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
         # xmlrpc.client's own parser expands entities; this one refuses them, and checks everything first
         defusedxml.ElementTree.fromstring(body, forbid_dtd=True)
         return xmlrpc.client.loads(body)
-    except (DefusedXmlException, ValueError, SyntaxError, TypeError, AttributeError, LookupError) as error:
+    except _NO_CALL as error:
         raise InvalidRequest("This is not a safe XML-RPC call.") from error
     except xmlrpc.client.Error as error:
         raise InvalidRequest("This is not an XML-RPC call.") from error
