@@ -4,7 +4,7 @@ The other server is trusted no further than needed. A login is sent to the very 
 shown in an error. Redirects are followed a few times, never from https to http. A page may name files on any
 host; an address that is not public (of this machine, of the inside of the network) is asked only where the operator
 named that host: the check is of the address that is connected to, so a name that resolves to another one later gains
-nothing. Link-local addresses, where clouds keep the credentials of their machines, are never asked. Behind a proxy,
+nothing. Link-local addresses and others where clouds give their machines credentials are never asked. Behind a proxy,
 which resolves names by itself, it is the proxy's part. Answers are read by pieces, up to a
 limit; compressed ones are unpacked up to the same limit.
 
@@ -29,6 +29,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from quire import __version__
+from quire.domain.cloud_addresses import Address, is_of_a_cloud, within
 from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
 from quire.domain.upstreams import without_login
 from quire.observe.metrics.tally import UpstreamTally
@@ -43,12 +44,8 @@ SILENT_SECONDS: Final = 30.0
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 Origin = tuple[str, str | None, int | None]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_METADATA_OF_CLOUDS: Final = ipaddress.ip_address("fd00:ec2::254")
-"""Where machines of AWS have the service that link-local 169.254.169.254 is."""
 _SHORT_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
 """Further forms of an address that the C library takes, such as 127.1 and 2130706433."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Response:
@@ -284,7 +281,8 @@ def _as_sentences(url: str) -> Iterator[None]:
 class _NotPublic(UpstreamError):
     def __init__(self, host: str, *, is_trusted: bool) -> None:
         super().__init__(
-            f"The server {host[:200]} has a link-local address, which is never asked."
+            f"The server {host[:200]} has a link-local address, or one at which a cloud gives credentials to its "
+            "machines, which is never asked."
             if is_trusted
             else f"The server {host[:200]} has an address that is not public; if its files are meant to be fetched, "
             "the operator finds its name in the log, for --upstream-hosts."
@@ -323,28 +321,14 @@ def _is_number(host: str) -> bool:
 
 def _may_ask(address: str, *, is_trusted: bool) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        addresses: tuple[Address, ...] = (found, *_within(found))
-        return all(_may_ask_one(each, is_trusted=is_trusted) for each in addresses)
-    return _may_ask_one(found, is_trusted=is_trusted)
+    return all(_may_ask_one(each, is_trusted=is_trusted) for each in (found, *within(found)))
 
 
 def _may_ask_one(found: Address, *, is_trusted: bool) -> bool:
-    is_of_a_cloud = found == _METADATA_OF_CLOUDS
-    if is_trusted:
-        return not (found.is_link_local or found.is_multicast or is_of_a_cloud)
+    if found.is_multicast or is_of_a_cloud(found):
+        return False
     is_inside = isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None  # judged by what is within
-    return (found.is_global or is_inside) and not found.is_multicast
-
-
-def _within(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped ones, and through NAT64 (RFC 6052), 6to4 (RFC 3056)."""
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped
-    if address in _NAT64:
-        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.sixtofour is not None:
-        yield address.sixtofour
+    return is_trusted or found.is_global or is_inside
 
 
 def _redirected(url: str, location: str) -> str:

@@ -12,17 +12,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Final
 
+from quire.domain.cloud_addresses import Address, is_of_a_cloud, within
 from quire.domain.errors import QuireError
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_METADATA: Final = tuple(
-    ipaddress.ip_network(each) for each in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32")
-)
-"""Services of clouds for the machine itself that are not at a link-local address: Alibaba, Azure, Oracle, AWS."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class ReceiverRefused(QuireError):
@@ -38,16 +30,15 @@ class AllowedAddresses:
 
     def includes(self, address: Address) -> bool:
         """Whether webhooks are delivered there."""
-        address = _plain(address)
+        address = next(within(address), address)  # the IPv4 address instead of the IPv6 one that means it
         if any(address in network for network in self._networks):
             return True
         return not (
             address.is_loopback
-            or address.is_link_local
             or address.is_multicast
             or address.is_unspecified
             or address.is_reserved
-            or any(address in network for network in _METADATA)
+            or is_of_a_cloud(address)
         )
 
     def resolve(self, host: str, port: int) -> list[str]:
@@ -66,15 +57,3 @@ class AllowedAddresses:
                 "machine, or a link-local or reserved address; the server's setting webhook-networks allows it."
             )
         return allowed
-
-
-def _plain(address: Address) -> Address:
-    """An IPv4 address instead of the IPv6 one that means it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address.sixtofour is not None:
-            return address.sixtofour
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
