@@ -18,11 +18,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 from starlette.requests import Request
 from starlette.types import Message
 
 from quire.access.authenticator import parse_basic
-from quire.archives.metadata import check_agreement, is_complete_archive, is_static, parse_metadata, read_metadata
+from quire.archives.metadata import (
+    CoreMetadata,
+    check_agreement,
+    is_complete_archive,
+    is_static,
+    parse_metadata,
+    read_metadata,
+)
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.domain.errors import InvalidDistribution, InvalidName, QuireError, StoreError
 from quire.domain.names import (
@@ -36,15 +44,19 @@ from quire.domain.names import (
     same_version,
     version_sort_key,
 )
-from quire.domain.project import decode_project, encode_project
+from quire.domain.project import File, decode_project, encode_project
 from quire.http.api.xmlrpc import parse_call, search_terms
 from quire.http.app.framing import problem_with
 from quire.http.app.worker import Worker
 from quire.http.simple.files import single_range
 from quire.http.simple.forms import MAX_DOCUMENT_BYTES, received_form
+from quire.http.ui.projects.described import described
+from quire.http.ui.projects.difference import Side, difference
 from quire.index.index import Index
 from quire.render.negotiation import MediaType, negotiate, negotiate_encoding
+from quire.render.pypi_json import render_release_json
 from quire.render.simple import ProjectListing, render_project
+from quire.search.facts import Facts, with_metadata
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
 from tests.fuzz import identities
@@ -227,10 +239,26 @@ def metadata(data: bytes) -> None:
         with contextlib.suppress(InvalidDistribution):
             found = parse_metadata(data, strict=strict)
             assert isinstance(is_static(found), bool)
+            _shown(found)
             if strict:
                 normalize_name(found.name)
             with contextlib.suppress(InvalidDistribution):
                 check_agreement(_parsed(0), found)
+
+
+def _shown(found: CoreMetadata) -> None:
+    """All that readers get of it: the page, a difference, the facts that are searched, and PyPI's JSON."""
+    repr(described(found, lambda _: True)).encode()
+    difference(Side("1.0", found, ()), Side("2.0", None, ()))
+    difference(Side("1.0", found, ()), Side("2.0", _plain(), ()))
+    msgspec.json.encode(with_metadata(Facts(display="sample"), found, ""))
+    file = File(filename=_FILENAMES[0], version="1.0", size=1, hashes={"sha256": "0" * 64})
+    render_release_json("sample", [(file, "x")], None, found)
+
+
+@cache
+def _plain() -> CoreMetadata:
+    return parse_metadata(b"Metadata-Version: 2.1\nName: sample\nVersion: 2.0\n")
 
 
 # -- what lies in the store -------------------------------------------------------------------------------------------
