@@ -2,9 +2,9 @@
 
 Theory of operation. Every worker reads the whole document again after each change of it, so it is bounded. The bound
 must not keep an operator from taking a right away. So a change that would pass it is made all the same when it gives
-nothing: when the document does not grow by it, apart from the marks of what has ended (of a token that was revoked, of
-the sessions of a user) and from the log. These are small: a token is revoked once, and the log goes to its archive.
-What one user makes without an administrator is bounded where it is made (`quire.access.changing.with_own_token`).
+nothing: when the document does not grow by it, apart from the marks of ended tokens and sessions and from the log.
+These are small: a token is revoked once, and the log goes to its archive. The tokens that one user makes without an
+administrator are bounded where they are made (`quire.access.changing.with_own_token`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_room(before: AccessDocument, after: AccessDocument, size: int) -> None
 
 
 def _size(document: AccessDocument) -> int:
-    """Bytes of a document without its log and the marks of what has ended."""
+    """Bytes of a document without its log and the marks of ended tokens and sessions."""
     tokens = {
         identity: token if token.revoked is None else msgspec.structs.replace(token, revoked=None)
         for identity, token in document.tokens.items()
