@@ -172,6 +172,15 @@ def test_a_user_makes_no_token_with_the_rights_of_one_that_was_dropped(kind: str
     assert may(document, Principal("bob", token="t000000002")) == "read"
 
 
+def test_a_token_of_a_user_owns_what_its_user_owns() -> None:
+    """Its id, which the user chose, owns nothing: a token that was dropped, and owned projects, may have had it."""
+    document = changing.with_own_token(EMPTY, "t000000001", token("upload", user="bob")[1], NOW)
+    document = changing.with_token(document, "t000000002", token("upload")[1], NOW)
+    state = AccessState(document)
+    assert state.may_own(Principal("bob", token="t000000001")) == {"user:bob"}
+    assert state.may_own(Principal(token="t000000002")) == {"token:t000000002"}
+
+
 def test_grants_decide_from_the_first_that_is_for_people() -> None:
     """A token alone changes nothing for users that log in."""
     document = changing.with_token(EMPTY, "t000000000", token("upload")[1], NOW)

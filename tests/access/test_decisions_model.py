@@ -157,7 +157,7 @@ def permits(
         return True
     subjects = {f"token:{principal.token}"}
     if token.user is not None:
-        subjects |= {f"user:{token.user}"}
+        subjects = {f"user:{token.user}"}
         subjects |= {f"group:{group}" for group, users in document.groups.items() if token.user in users}
     return is_owned and bool(subjects & set(owners))
 

@@ -248,8 +248,9 @@ class AccessState:
         """Those with a name that a principal is."""
         user = principal
         if principal.token is not None:
-            yield Subject(SubjectKind.TOKEN, principal.token)
             token = self.document.tokens.get(principal.token)
+            if token is None or token.user is None:  # users choose the ids of their tokens, also that of a dropped one
+                yield Subject(SubjectKind.TOKEN, principal.token)
             yield from (Subject(SubjectKind.PUBLISHER, each) for each in (token.publishers if token else ()))
             user = Principal(token.user if token is not None else None)
         if user.username is not None:
