@@ -25,7 +25,6 @@ from quire.archives.zip_sdists import read_egg, read_zip_sdist
 from quire.archives.zips import zip_members
 from quire.domain.errors import InvalidDistribution, InvalidName
 from quire.domain.names import Kind, ParsedFilename, normalize_name, quoted, same_version
-from quire.domain.requirements import read_requirement
 
 if TYPE_CHECKING:
     from packaging.metadata import RawMetadata
@@ -341,6 +340,8 @@ def _check_fields(metadata_version: str | None, name: str, version: str) -> None
 
 def _check_requirements(requirements: Sequence[str], extras: Sequence[str]) -> None:
     """Without valid ones pip installs nothing, and no client can ask for an extra that is no name."""
+    from quire.domain.requirements import read_requirement  # noqa: PLC0415 - not for serving pages
+
     if sum(map(len, requirements)) > _MAX_REQUIREMENTS_CHARS:
         raise InvalidDistribution(
             f"The core metadata has more than {_MAX_REQUIREMENTS_CHARS} characters of Requires-Dist; it needs fewer."

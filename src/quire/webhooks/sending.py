@@ -17,7 +17,7 @@ import structlog
 
 from quire import __version__
 from quire.domain.errors import reason_of
-from quire.domain.http_dates import http_date
+from quire.domain.times import http_date
 from quire.webhooks.addresses import AllowedAddresses, ReceiverRefused
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 
-from quire.domain.http_dates import http_date
+from quire.domain.times import http_date
 from quire.http.app.problems import HttpError
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from quire.domain.http_dates import http_date
 from quire.domain.project import File
+from quire.domain.times import http_date
 from quire.operations.importing.outcome import Outcome
 from quire.upstream.client import WITH_OLD_DIGESTS
 from quire.upstream.pages import UpstreamFile
