@@ -204,6 +204,62 @@ def test_a_lost_file_is_restored_from_a_copy(tmp_path: Path, index: Index, sourc
     assert not check(tmp_path).counts[Severity.DAMAGE]
 
 
+@pytest.mark.parametrize("suffix", ["", ".metadata", ".asc", ".attestations"])
+@pytest.mark.parametrize("of", ["open", "read"])
+def test_an_error_in_passing_repairs_nothing(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch, suffix: str, of: str
+) -> None:
+    """A file that could not be opened or read, once, is reported and stays as it was: it may not be lost at all."""
+    if (suffix, of) == (".asc", "read"):
+        pytest.skip("a signature has no digest, and is not read")
+    file = publish(index)
+    before = index.project("alpha")
+    store = PosixStore.open(tmp_path)
+    opened, failed = store.blobs.open, []
+
+    def fails() -> None:
+        failed.append(of)
+        raise StoreError("The store cannot read a file: Input/output error (EIO).")
+
+    def fail_once(key: str) -> Any:
+        if failed or key != f"{file.blob}/{file.filename}{suffix}":
+            return opened(key)
+        if of == "open":
+            fails()
+        blob = opened(key)
+        monkeypatch.setattr(type(blob), "read_at", lambda *_: (monkeypatch.undo(), fails()))
+        return blob
+
+    store.blobs.open = fail_once  # type: ignore[method-assign] # a disk that answers with an error
+    found = only(Check(store, lambda: all_indexes(store), PosixInspector(store), repair=True).run())
+    assert failed
+    assert found.code.startswith("unreadable-")
+    assert found.repair is None
+    assert "--repair leaves it alone" in found.sentence
+    assert index.project("alpha") == before
+    assert check(tmp_path).findings == []
+
+
+def test_metadata_that_cannot_be_read_again_now_stays_offered(tmp_path: Path, index: Index) -> None:
+    """The metadata is lost; the file that has it too cannot be read a moment: another repair can bring it back."""
+    file = publish(index)
+    blob_path(tmp_path, file, ".metadata").unlink()
+    store = PosixStore.open(tmp_path)
+    opened, calls = store.blobs.open, []
+
+    def fail_second(key: str) -> Any:
+        calls.append(key)
+        if key == f"{file.blob}/{file.filename}" and calls.count(key) == 2:
+            raise StoreError("The store cannot open a file: Input/output error (EIO).")
+        return opened(key)
+
+    store.blobs.open = fail_second  # type: ignore[method-assign] # a disk that answers with an error
+    found = only(Check(store, lambda: all_indexes(store), PosixInspector(store), repair=True).run())
+    assert (found.code, found.repair) == ("missing-metadata", None)
+    assert check(tmp_path, repair=True).findings[0].repair is not None
+    assert check(tmp_path).findings == []
+
+
 def test_a_lost_file_without_a_copy_is_reported(tmp_path: Path, index: Index) -> None:
     """There is one thing left to do, and the sentence says it."""
     blob_path(tmp_path, publish(index)).unlink()

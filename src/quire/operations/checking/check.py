@@ -45,6 +45,7 @@ _ANOMALIES = {
     Kind.EMPTY_DIRECTORY: (Severity.LEFTOVER, "An empty folder where a file was, or was about to be."),
     Kind.FOREIGN: (Severity.FOREIGN, "Not made by quire; move it out of the store."),
 }
+_UNANSWERED = "So nothing is known of it, and --repair leaves it alone; see to the volume or bucket, and check again."
 
 
 class Check:
@@ -197,13 +198,16 @@ class Check:
             found = self._check_file(file)
             if found is not None:
                 if self._is_promised(index, name, file):
-                    self._lost_file(index, name, file, _at(where, found))
+                    self._lost_file(index, name, file, where, found)
                 continue
             self._check_companions(index, name, file, where)
 
-    def _lost_file(self, index: Index, name: str, file: File, finding: tuple[str, str, str]) -> None:
+    def _lost_file(self, index: Index, name: str, file: File, where: str, found: tuple[str, str]) -> None:
         """A file that cannot be served: where from it can be restored, or what else is to be done."""
-        code, where, sentence = finding
+        code, sentence = found
+        if _is_unanswered(code):
+            self._found(Severity.DAMAGE, code, where, f"{sentence} {_UNANSWERED}")
+            return
         self._copies = self._copies or Copies(self._store, self._blobs, self._folder)
         copy = self._copies.of(name, file)
         repair = self._repairs.restore_file(index, name, file, copy) if self._repairs is not None else None
@@ -224,13 +228,11 @@ class Check:
         if file.metadata_sha256 is not None:
             found = self._check_blob(f"{file.blob}/{file.filename}.metadata", "metadata", sha256=file.metadata_sha256)
             if found is not None and self._is_promised(index, name, file):
-                repair = self._repairs.renew_metadata(index, name, file) if self._repairs is not None else None
-                self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+                self._lost_companion(where, found, lambda repairs: repairs.renew_metadata(index, name, file))
         if file.signed:
             found = self._check_blob(f"{file.blob}/{file.filename}.asc", "signature")
             if found is not None and self._is_promised(index, name, file):
-                repair = self._repairs.drop_signature(index, name, file) if self._repairs is not None else None
-                self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+                self._lost_companion(where, found, lambda repairs: repairs.drop_signature(index, name, file))
         if file.attested:
             self._check_attestations(index, name, file, where)
 
@@ -243,8 +245,23 @@ class Check:
             sentence = "Its attestations were kept by an earlier version, which did not verify them; none is served."
             severity, found = Severity.LEFTOVER, ("unverified-attestations", sentence)
         if found is not None and self._is_promised(index, name, file):
-            repair = self._repairs.drop_attestations(index, name, file) if self._repairs is not None else None
-            self._found(severity, *_at(where, found), repair=repair)
+            self._lost_companion(
+                where, found, lambda repairs: repairs.drop_attestations(index, name, file), severity=severity
+            )
+
+    def _lost_companion(
+        self,
+        where: str,
+        found: tuple[str, str],
+        mend: Callable[[Repairs], str | None],
+        *,
+        severity: Severity = Severity.DAMAGE,
+    ) -> None:
+        code, sentence = found
+        if _is_unanswered(code):
+            self._found(severity, code, where, f"{sentence} {_UNANSWERED}")
+            return
+        self._found(severity, code, where, sentence, repair=mend(self._repairs) if self._repairs is not None else None)
 
     def _is_promised(self, index: Index, name: str, file: File) -> bool:
         """Whether the record, read again, still lists the file with this blob."""
@@ -379,10 +396,9 @@ class Check:
         return self._inspector.tidy(anomaly)
 
 
-def _at(where: str, found: tuple[str, str]) -> tuple[str, str, str]:
-    """The arguments of a finding."""
-    code, sentence = found
-    return code, where, sentence
+def _is_unanswered(code: str) -> bool:
+    """Whether the store could not say what is there: one error in passing must not cost a healthy file its listing."""
+    return code.startswith("unreadable-")
 
 
 def _is_newer(data: bytes) -> bool:

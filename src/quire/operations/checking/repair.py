@@ -87,7 +87,10 @@ class Repairs:
     def renew_metadata(self, index: Index, name: str, file: File) -> str | None:
         """Read the core metadata out of the distribution again; where that gives something else, offer none."""
         key = f"{file.blob}/{file.filename}.metadata"
-        document = self._metadata(file)
+        try:
+            document = self._metadata(file)
+        except StoreError:  # the distribution may be well, and its metadata can be read at another time
+            return None
         if document is None or hashlib.sha256(document).hexdigest() != file.metadata_sha256:
             kept = self._keep(key)
             if not self._amend(index, name, file, lambda entry: msgspec.structs.replace(entry, metadata_sha256=None)):
@@ -195,7 +198,7 @@ class Repairs:
         with opened:
             try:
                 return read_metadata(opened.as_file(), parsed)
-            except (InvalidDistribution, StoreError):
+            except InvalidDistribution:
                 return None
 
     def _keep(self, key: str) -> str | None:
