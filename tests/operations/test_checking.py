@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,8 +218,9 @@ def test_an_error_in_passing_repairs_nothing(
     store = PosixStore.open(tmp_path)
     opened, failed = store.blobs.open, []
 
-    def fails() -> None:
+    def fails(*_: object) -> None:
         failed.append(of)
+        monkeypatch.undo()
         raise StoreError("The store cannot read a file: Input/output error (EIO).")
 
     def fail_once(key: str) -> Any:
@@ -227,7 +229,7 @@ def test_an_error_in_passing_repairs_nothing(
         if of == "open":
             fails()
         blob = opened(key)
-        monkeypatch.setattr(type(blob), "read_at", lambda *_: (monkeypatch.undo(), fails()))
+        monkeypatch.setattr(type(blob), "read_at", fails)
         return blob
 
     store.blobs.open = fail_once  # type: ignore[method-assign] # a disk that answers with an error
@@ -599,6 +601,70 @@ def test_a_deletion_while_garbage_is_collected_is_seen() -> None:
     between(store, lambda: worker.delete("alpha", Selection()), "list")
     collected = collect_garbage(store, lambda: [Index(store)])
     assert (collected.blobs, collected.young) == ([], 4)
+
+
+def test_the_first_deletion_of_an_index_while_garbage_is_collected_is_seen() -> None:
+    """The index gets its trash after the indexes were listed, and the collection takes longer than the age that it asks
+    for: what is in that trash can be restored."""
+    clock = Clock()
+    state = MemoryState(clock)
+    store, worker = MemoryStore(state), Index(MemoryStore(state), trash_seconds=86400)
+    publish(worker)
+    clock.now += 10 * GRACE
+    asked: list[bool] = []
+
+    def indexes() -> list[Index]:
+        found = all_indexes(store)
+        asked.append(True)
+        if len(asked) == 2:  # the blobs are listed
+            worker.delete("alpha", Selection())
+            clock.now += 2 * GRACE
+        return found
+
+    assert collect_garbage(store, indexes).blobs == []
+    assert len(worker.trash.files("alpha")) == 1
+    worker.restore("alpha", lambda _: True)
+    assert Check(store, lambda: all_indexes(store)).run().findings == []
+
+
+def test_a_collection_reads_each_record_once() -> None:
+    """However many files a project has: each read is a round trip to a bucket or a file server."""
+    reads = []
+    for versions in (1, 5):
+        store = MemoryStore()
+        for name in ("main", "other", "third"):
+            publish(Index(store, name))
+        for version in range(versions):
+            publish(Index(store), version=f"1.{version}")
+        collecting = store.shared()
+        calls: list[str] = []
+        read = collecting.records.read
+
+        def counted(key: str, *more: Any, read: Any = read, calls: list[str] = calls) -> Any:
+            calls.append(key)
+            return read(key, *more)
+
+        collecting.records.read = counted  # type: ignore[method-assign, assignment] # counts
+        collect_garbage(collecting, partial(all_indexes, collecting), dry_run=True)
+        reads.append(len(calls))
+    assert reads[0] == reads[1]
+
+
+def test_a_first_deletion_during_the_check_is_no_orphan() -> None:
+    """Its file is in a trash that was no index when the check began."""
+    state = MemoryState()
+    store, worker = MemoryStore(state), Index(MemoryStore(state), trash_seconds=86400)
+    publish(worker)
+    asked: list[bool] = []
+
+    def indexes() -> list[Index]:
+        found = all_indexes(store)
+        if not asked:
+            asked.append(True)
+            worker.delete("alpha", Selection())
+        return found
+
+    assert Check(store, indexes).run().findings == []
 
 
 def test_a_crash_during_a_deletion_leaves_nothing_old() -> None:

@@ -354,13 +354,16 @@ class Check:
             else:
                 by_project.setdefault(project, []).append(blob)
         for project, blobs in by_project.items():
-            references = References(indexes, project)
-            if references.are_unknown():
+            try:
+                named = References(indexes, project).now()
+                if all(blob.key in named for blob in blobs):
+                    continue
+                named |= References(self._indexes(), project).now()  # a trash may be new, with what was deleted since
+            except DamagedRecord:
                 continue  # the record is damaged, which is a finding of its own; its files are not known
-            unlisted = [blob for blob in blobs if blob.key not in references.now()]
-            present = {blob.key for blob in self._store.blobs.list(project)} if unlisted else set()
-            for blob in unlisted:
-                if blob.key in present:
+            present = {blob.key for blob in self._store.blobs.list(project)}
+            for blob in blobs:
+                if blob.key not in named and blob.key in present:
                     self._orphan(blob)
 
     # -- the store's own folders --------------------------------------------------------------------------------------

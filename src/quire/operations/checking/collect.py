@@ -61,8 +61,8 @@ def collect_garbage(
     such processes.
 
     `log_older_than`: archived entries of the audit log that are older go as well; None: none of them.
-    `indexes`: all indexes of the store; asked once more after the blobs were listed. See the package's theory of
-    operation for why this takes nothing from a publication under way. Raises StoreError.
+    `indexes`: all indexes of the store; asked once more after the blobs were listed, and before each removal. See the
+    package's theory of operation for why this takes nothing from a publication under way. Raises StoreError.
     """
     collected = Collected()
     for index in indexes():
@@ -73,10 +73,14 @@ def collect_garbage(
     by_project, of_advisories = _blobs_of(store)
     all_indexes = indexes()
     for project, blobs in sorted(by_project.items()):
-        references = References(all_indexes, project)
         try:
+            named = References(all_indexes, project).now()
             for blob in blobs:
-                if blob.key not in references.now():
+                if blob.key in named:
+                    continue
+                # Deleted since the indexes were listed, it may be in a trash that is new: an index has none before its
+                # first deletion. So all of them are asked right before an old blob goes.
+                if blob.age < older_than or blob.key not in References(indexes(), project).now():
                     _collect(store, blob, collected, older_than, dry_run=dry_run)
         except DamagedRecord:
             collected.skipped.append(project)

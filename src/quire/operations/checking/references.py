@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from quire.domain.errors import DamagedRecord
 from quire.domain.names import is_normalized
 from quire.domain.reserved import MIRROR
 from quire.index.commits import blob_keys
@@ -51,11 +50,3 @@ class References:
             self._keys[index.name] = frozenset(key for file in files for key in blob_keys(file))
             self._records[index.name] = record
         return frozenset().union(*self._keys.values())
-
-    def are_unknown(self) -> bool:
-        """Whether one of the records cannot be understood."""
-        try:
-            self.now()
-        except DamagedRecord:
-            return True
-        return False
