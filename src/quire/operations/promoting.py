@@ -24,6 +24,7 @@ from quire.domain.names import normalize_name
 from quire.domain.project import File, Project
 from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.rulings import Facts
+from quire.domain.times import moment
 from quire.index import commits
 from quire.index.audit.entries import Origin, timestamp
 from quire.index.index import PUBLICATION_SECONDS, Guard, Index
@@ -36,6 +37,11 @@ from quire.store.contracts import Store
 
 MOST_PROJECTS: Final = 1000
 """Of one promotion: the journal names them, and each list of projects reads it meanwhile."""
+
+_SLACK: Final = 3600.0
+"""Seconds that files may be younger than the time since their upload."""
+_MOST_AGE: Final = 30 * 86400.0
+"""Seconds."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -92,12 +98,19 @@ def target_of(document: AccessDocument, stage: str, default: str) -> str:
 
 
 def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin, now: datetime | None = None) -> int:
-    """Delete the stages whose time is over, with their files, for good; how many. Raises StoreError."""
-    now = now or datetime.now(UTC)
+    """Delete the stages whose time is over, with their files, for good; how many. Raises StoreError.
+
+    `now`: a time that is certain. By default it is that of this machine, which may be wrong: then the store's clock has
+    to agree that the files have been there for so long.
+    """
+    is_certain, now = now is not None, now or datetime.now(UTC)
     indexes = access.read().state.document.indexes
     ended = [name for name, definition in indexes.items() if name != default and definition.has_ended(now)]
     deleted = 0
     for name in ended:
+        if not (is_certain or _have_been_there(Index(store, name), indexes[name].ends_at or now)):
+            log.warning("stage not deleted", index=name, error="its files are too young by the store's clock")
+            continue
         try:
             defining_operations.delete_index(
                 access,
@@ -114,6 +127,21 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
         else:
             deleted += 1
     return deleted
+
+
+def _have_been_there(stage: Index, ends: datetime) -> bool:
+    """Whether the files of a stage have the age, by the store's clock, that they have at its end: from their upload to
+    it, and of more than 30 days no more than these, as imported files bring upload times of years ago."""
+    for name in stage.names():
+        project = stage.project(name)
+        if project is None or not project.files:
+            continue
+        ages = {blob.key: blob.age for blob in stage.store.blobs.list(name)}
+        for file in project.files.values():
+            there = min((ends - moment(file.uploaded)).total_seconds(), _MOST_AGE) if file.uploaded else _MOST_AGE
+            if ages.get(f"{file.blob}/{file.filename}", there) + _SLACK < there:
+                return False
+    return True
 
 
 def projects_of(source: Index, only: Collection[str] = ()) -> dict[str, Project]:

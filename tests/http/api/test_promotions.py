@@ -6,9 +6,10 @@ Replaced here: `Commits.settle`, to interrupt a promotion between its commit and
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,14 @@ from quire.index.audit.entries import Origin, entries_of
 from quire.index.commits import Commits
 from quire.index.index import Index
 from quire.operations import defining, granting, promoting
+from quire.operations.sweeping import Sweeper
 from quire.store.contracts import Store
+from quire.store.memory import MemoryState, MemoryStore
+from tests.clocks import Clock
 from tests.distributions import make_wheel, wheel_name
 from tests.index.test_index import staged_wheel
 
+LONG_AGO = "2019-01-01T00:00:00.000000Z"
 JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
 API = "/-/api/v1/indexes"
 ORIGIN = Origin(user="ann")
@@ -181,6 +186,44 @@ def test_a_stage_ends(tmp_path: Path) -> None:
         assert await listed(client, "/", "alpha") == [wheel_name("alpha", "1.0")]
 
     serve(tmp_path, scenario)
+
+
+def test_a_machine_with_a_fast_clock_ends_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's clock has to agree that the files have been there until the end: their deletion is for good."""
+    clock = Clock()
+    store = MemoryStore(MemoryState(clock))
+    index, access = Index(store, "pr-1"), AccessRecords(store)
+    stage(store, "pr-1", expires=(datetime.now(UTC) + timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    index.publish([staged_wheel(store, "alpha", "1.0")])
+
+    class Fast(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Fast:
+            return super().now(tz) + timedelta(days=8)
+
+    monkeypatch.setattr(promoting, "datetime", Fast)
+    sweeper = Sweeper(Index(store, "main"), ends_stages=True)
+    sweeper.sweep(86400)
+    assert "pr-1" in access.read().state.document.indexes
+    project = index.project("alpha")
+    assert project is not None
+    assert len(project.files) == 1
+    clock.now += 8 * 86400
+    sweeper.sweep(86400)
+    assert "pr-1" not in access.read().state.document.indexes
+    assert list(store.blobs.list()) == []
+
+
+def test_a_stage_of_imported_files_ends() -> None:
+    """They have upload times of years ago; a month is long enough for the store's clock to agree."""
+    clock = Clock()
+    store = MemoryStore(MemoryState(clock))
+    access = AccessRecords(store)
+    stage(store, "pr-1", expires="2026-01-01T00:00:00Z")
+    Index(store, "pr-1").publish([dataclasses.replace(staged_wheel(store, "alpha", "1.0"), uploaded=LONG_AGO)])
+    assert promoting.end_stages(access, store, "main", ORIGIN) == 0
+    clock.now += 30 * 86400
+    assert promoting.end_stages(access, store, "main", ORIGIN) == 1
 
 
 def test_a_stage_that_was_made_again_stays(tmp_path: Path) -> None:
