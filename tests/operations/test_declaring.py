@@ -450,6 +450,9 @@ def test_names_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
         ("", "declares no index"),
         ("[indexes.main]\nqouta = 1", "did you mean quota"),
         ("prot = 1\n[indexes.main]", "did you mean port"),
+        ("port = 99999\n[indexes.main]", "out of range"),
+        ("[indexes.main]\n[index.team]\nuploads = false", "did you mean indexes?"),
+        ("[indexes.main]\n[[index]]\nname = 'team'", "index in"),
         ("[", "is not TOML"),
     ],
 )
@@ -459,6 +462,7 @@ def test_a_wrong_file_changes_nothing(text: str, words: str, tmp_path: Path) -> 
     file.write_text(text)
     assert words in quire("apply", file, "-d", tmp_path, code=2)
     assert words in quire("apply", file, "--check", "-d", tmp_path, code=2)
+    assert words in quire("apply", file, "--prune", "-d", tmp_path, code=2)
     assert "does not exist" in quire("apply", tmp_path / "no.toml", "-d", tmp_path, code=2)
     assert "--export" in quire("apply", "-d", tmp_path, code=2)
 

@@ -76,10 +76,7 @@ def resolve(
         source = _strongest(option, flags, environ, file, table)
         if source is None:
             continue
-        try:
-            given[option.name] = option.parse(source.raw)
-        except ValueError as error:
-            raise ConfigurationError(f"{source.name}: {error}.") from None
+        given[option.name] = _parsed(option, source)
         sources.append((option.name, source.name))
         if option.name == "workers":
             given["workers_chosen"] = not source.borrowed
@@ -161,6 +158,17 @@ class _Source:
     borrowed: bool = False
 
 
+def _parsed(option: Option, source: _Source) -> Any:
+    """The value of an option. Raises ConfigurationError."""
+    if isinstance(source.raw, dict):
+        hint = did_you_mean(option.name, DECLARED_TABLES)
+        raise ConfigurationError(f"{source.name}: it is a table, and no setting is one{hint}.")
+    try:
+        return option.parse(source.raw)
+    except ValueError as error:
+        raise ConfigurationError(f"{source.name}: {error}.") from None
+
+
 def _strongest(
     option: Option, flags: Mapping[str, object], environ: Mapping[str, str], file: str, table: Mapping[str, object]
 ) -> _Source | None:
@@ -221,7 +229,10 @@ def read_declared(file: str) -> dict[str, Any]:
 
     Raises ConfigurationError.
     """
-    _read_config_file(file, {})
+    _, table = _read_config_file(file, {})
+    for option in OPTIONS:  # a table that is misspelt as a setting must not be taken for nothing: --prune acts on it
+        if option.name in table:
+            _parsed(option, _Source(f"{option.name} in {file}", table[option.name]))
     return {name: value for name, value in _read_toml(file).items() if name in DECLARED_TABLES}
 
 
