@@ -90,6 +90,19 @@ def test_a_store_that_is_being_restored_is_not_served(host: Host) -> None:
     assert "is the store of an index" in host.quire("backup new/packages -d data/packages", code=2)
 
 
+def test_two_stores_in_one_place(host: Host) -> None:
+    """--keep removes nothing of the other store, and a restore asks which one is meant."""
+    for folder in ("data", "new"):
+        opened(host.folder / folder / "packages")
+    other = host.json("backup backups -d new/packages")["moment"]
+    mine = [host.json("backup backups --keep 2 -d data/packages")["moment"] for _ in range(2)]
+    listed = host.json("backup backups --list")["backups"]
+    assert [each["moment"] for each in listed] == [other, *mine]
+    said = host.quire("restore backups -d third", code=1)
+    assert "backups of 2 stores; say which one with --at" in said
+    assert f"{other} of " in said
+
+
 def test_lists_verifications_and_removals(host: Host) -> None:
     """In words and as JSON; damage ends with 1 and is named, and --keep removes the oldest."""
     with serve(host.folder / "data", "-a", ".", "-P", ".") as site:

@@ -115,7 +115,7 @@ class FirstBackup(Work):
         taken = take(store_in(root), backups, now=NOON, unnamed_seconds=0.0)
         expect(not taken.manifest.missing, "the next backup misses something")
         self.is_restored(root, backups)
-        backups.keep(2, unnamed_seconds=0.0)
+        backups.keep(2, store_in(root).place, unnamed_seconds=0.0)
         named = set().union(*(backups.read(moment).objects() for moment in backups.moments()))
         expect(backups.objects().keys() == named, "objects that no backup names are left")
         expect(not list((root / "place" / "quire" / "incoming").iterdir()), "staged bytes are left")
@@ -150,8 +150,9 @@ class NextBackup(FirstBackup):
 
     def act(self, root: Path) -> None:
         backups = backups_in(root)
-        take(store_in(root), backups, now=NOON)
-        backups.keep(2, unnamed_seconds=0.0)
+        store = store_in(root)
+        take(store, backups, now=NOON)
+        backups.keep(2, store.place, unnamed_seconds=0.0)
 
     def numbers(self, *, told: bool, times: int) -> set[int]:
         return {2} if told else {2, 3}

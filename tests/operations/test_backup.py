@@ -28,7 +28,7 @@ from quire.process.progress import Progress
 from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults, Operation
-from quire.store.memory import MemoryStore
+from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
 from quire.store.purposes import Purpose
@@ -186,6 +186,31 @@ def test_backups_share_what_is_the_same(three: Three) -> None:
     assert content(back(place, MemoryStore(), first.manifest.moment)) == before
 
 
+def test_one_place_of_several_stores() -> None:
+    """Only backups of the store that is backed up are removed, and none is restored for another by chance."""
+    here, there, place = (MemoryStore(MemoryState(place=name)) for name in ("memory:a", "memory:b", "memory:c"))
+    publish(Index(here))
+    publish(Index(there), "beta")
+    backups = Backups(place)
+    others = [take(there, backups, now=NOON).manifest.moment for _ in range(3)]
+    assert backups.chosen(None).moment == others[-1]
+    mine = [take(here, backups, now=NOON).manifest.moment for _ in range(3)]
+    assert backups.keep(2, here.place, unnamed_seconds=0.0) == mine[:1]
+    assert backups.moments() == [*others, *mine[1:]]
+    with pytest.raises(InvalidRequest, match=f"{mine[-1]} of memory:a, {others[-1]} of memory:b"):
+        backups.chosen(None)
+    assert content(back(place, MemoryStore(), others[0])) == content(there)
+    with place.blobs.open(f"manifests/{mine[1]}.json.gz") as opened:
+        damaged_bytes = opened.read()[:-1]
+    place.blobs.remove(f"manifests/{mine[1]}.json.gz")
+    staging = place.blobs.stage(f"manifests/{mine[1]}.json.gz")
+    staging.write(damaged_bytes)
+    place.blobs.publish(staging.finish())
+    with pytest.raises(DamagedRecord):  # it may be of the other store, so it stays, and what it names is not known
+        backups.keep(2, there.place, unnamed_seconds=0.0)
+    assert backups.moments() == [*others, *mine[1:]]
+
+
 def test_older_ones_are_removed_with_what_only_they_use(three: Three) -> None:
     """The newest stay whole. Objects that no backup names yet are left while they are young."""
     store, place, _ = three
@@ -197,9 +222,9 @@ def test_older_ones_are_removed_with_what_only_they_use(three: Three) -> None:
     index.remove_blobs(index.delete("beta", Selection(), origin=ALICE).removed)
     kept = [take(store, backups, now=NOON).manifest.moment for _ in range(2)]
     everything = backups.objects()
-    assert backups.keep(2) == [old.manifest.moment]
+    assert backups.keep(2, store.place) == [old.manifest.moment]
     assert backups.objects() == everything
-    assert backups.keep(2, unnamed_seconds=0.0) == []
+    assert backups.keep(2, store.place, unnamed_seconds=0.0) == []
     assert backups.objects().keys() < everything.keys()
     for moment in kept:
         assert content(back(place, MemoryStore(), moment)) == content(store)
@@ -215,7 +240,7 @@ def test_a_removal_without_a_readable_list_removes_no_object(three: Three) -> No
     moments = [take(store, backups, now=NOON).manifest.moment for _ in range(2)]
     damage(place, f"manifests/{moments[0]}.json.gz", b"no manifest")
     with pytest.raises(DamagedRecord):
-        backups.keep(2, unnamed_seconds=0.0)
+        backups.keep(2, store.place, unnamed_seconds=0.0)
     assert content(back(place, MemoryStore())) == content(store)
     assert take(store, backups, now=NOON).new == {}  # nor does it stop the next one
 
@@ -250,12 +275,12 @@ def test_a_removal_that_cannot_be_finished_is_not_begun(three: Three) -> None:
     moments = [take(store, backups, now=NOON).manifest.moment for _ in range(3)]
     damage(place, f"manifests/{moments[1]}.json.gz", b"no manifest")
     with pytest.raises(DamagedRecord):
-        backups.keep(2, unnamed_seconds=0.0)
+        backups.keep(2, store.place, unnamed_seconds=0.0)
     assert backups.moments() == moments
     assert content(back(place, MemoryStore(), moments[0])) == content(store)
     backups.withdraw(moments[1])
     take(store, backups, now=NOON)
-    assert backups.keep(2, unnamed_seconds=0.0) == [moments[0]]
+    assert backups.keep(2, store.place, unnamed_seconds=0.0) == [moments[0]]
 
 
 STEPS: list[tuple[Operation, Fault]] = [

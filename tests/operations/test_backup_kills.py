@@ -73,7 +73,7 @@ def test_a_killed_backup(store: MemoryStore, earlier: int, every: int, *, is_aft
     def work(bucket: BlobBucket) -> None:
         backups = backups_in(bucket)
         take(store, backups, now=NOON)
-        backups.keep(2, unnamed_seconds=0.0)
+        backups.keep(2, store.place, unnamed_seconds=0.0)
 
     for number in range(1, _MOST, every):
         bucket = MemoryBucket()
@@ -88,7 +88,7 @@ def test_a_killed_backup(store: MemoryStore, earlier: int, every: int, *, is_aft
         for moment in moments:
             assert faults_of(backups, backups.read(moment).objects(), Progress()) == {}
         assert take(store, backups, now=NOON, unnamed_seconds=0.0).manifest.missing == ()
-        backups.keep(2, unnamed_seconds=0.0)
+        backups.keep(2, store.place, unnamed_seconds=0.0)
         target = MemoryStore()
         assert restore(backups.chosen(None), backups, target).is_complete
         assert content(target) == content(store)

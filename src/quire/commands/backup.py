@@ -54,7 +54,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--keep",
         type=int,
         metavar="N",
-        help=f"remove all but the newest N backups afterwards (at least {FEWEST}), and what only they used",
+        help=f"afterwards keep the newest N backups of this store (at least {FEWEST}), and remove its others with what "
+        "only they used",
     )
     parser.add_argument(
         "--read-back",
@@ -90,7 +91,7 @@ def _take(arguments: argparse.Namespace) -> int:
     is_noted = not taken.manifest.missing and _note(opened, taken)
     removed: list[str] = []
     if arguments.keep is not None and not taken.manifest.missing:  # else an older one may have what this one lacks
-        removed = backups.keep(arguments.keep)
+        removed = backups.keep(arguments.keep, taken.manifest.store)
     if arguments.json:
         print_json(_document(opened, backups, taken, removed) | {"noted": is_noted})
     else:

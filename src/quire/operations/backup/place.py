@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeVar
 
-from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, NotFound, StoreError
+from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, InvalidRequest, NotFound, StoreError
 from quire.operations.backup import manifest as manifests
 from quire.operations.backup.manifest import Bytes, Manifest
 from quire.store.contracts import Blobs, Store
@@ -67,11 +67,34 @@ class Backups:
             raise NotFound(f"There is no backup {moment} in {self.place}.") from None
 
     def chosen(self, moment: str | None) -> Manifest:
-        """The backup of this name, or the newest one. Raises InvalidRequest, NotFound, DamagedRecord, StoreError."""
+        """The backup of this name, or the newest one where all are of one store.
+
+        Raises InvalidRequest, NotFound, DamagedRecord, StoreError.
+        """
+        if moment is not None:
+            return self.read(manifests.parse_moment(moment))
         moments = self.moments()
-        if moment is None and not moments:
+        if not moments:
             raise NotFound(f"There is no complete backup in {self.place}.")
-        return self.read(moments[-1] if moment is None else manifests.parse_moment(moment))
+        newest = {store: each for each, store in self._stores(moments).items() if store is not None}
+        if len(newest) > 1:
+            choice = ", ".join(f"{each} of {store}" for store, each in sorted(newest.items()))
+            raise InvalidRequest(
+                f"{self.place} has backups of {len(newest)} stores; say which one with --at. The newest are {choice}."
+            )
+        return self.read(moments[-1])
+
+    def _stores(self, moments: list[str]) -> dict[str, str | None]:
+        """By backup, the store that it is of; None where its manifest is damaged. Raises StoreError."""
+        found: dict[str, str | None] = {}
+        for moment in moments:
+            try:
+                found[moment] = self.read(moment).store
+            except DamagedRecord:
+                found[moment] = None
+            except NotFound:  # another command removed it
+                continue
+        return found
 
     def publish(self, manifest: Manifest) -> str:
         """THE STEP by which the backup exists; the SHA-256 of its manifest. Raises Conflict, StoreError."""
@@ -139,15 +162,20 @@ class Backups:
 
     # -- removing -----------------------------------------------------------------------------------------------------
 
-    def keep(self, number: int, *, unnamed_seconds: float = UNNAMED_SECONDS) -> list[str]:
-        """Remove all but the newest backups, and objects that no backup names; the names of those that were removed.
+    def keep(self, number: int, store: str, *, unnamed_seconds: float = UNNAMED_SECONDS) -> list[str]:
+        """Remove all but the newest backups of a store, and objects that no backup names; the names of those that were
+        removed. Backups of other stores in this place stay; and where there are such, those whose store is not known.
 
         Raises DamagedRecord for a backup that stays and whose objects cannot be known, StoreError.
         """
         moments = self.moments()
-        removed = moments[:-number]
+        stores = self._stores(moments)
+        mine = {store} if {*stores.values()} - {store, None} else {store, None}
+        removed = [moment for moment, of in stores.items() if of in mine][:-number]
         if removed:
-            self._named_by(moments[-number:])  # nothing is removed when one of those that stay cannot be read
+            self._named_by(
+                [each for each in moments if each not in removed]
+            )  # nothing is removed when one of those that stay cannot be read
         for moment in removed:
             self.withdraw(moment)
         named = self._named_by(self.moments())  # after the removal: a backup that relies on a removed one notices that
