@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from quire import cli
 from quire.catalog.composing import ProjectNames, Projects
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.hosted import Hosted, HostedFile
@@ -30,6 +32,7 @@ from quire.operations.importing import project as project_import
 from quire.operations.importing.project import BATCH_FILES
 from quire.store.faults import Fault
 from quire.store.memory import MemoryStore
+from quire.store.posix.directory import Directories
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
@@ -97,6 +100,36 @@ def test_everything_that_is_served_is_taken(tmp_path: Path) -> None:
     assert (beta.name, list(beta.files)) == ("Beta.Project", [sdist.name])
     assert wheel.exists()
     assert sdist.exists()
+
+
+def test_folders_that_were_not_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, each with a sentence, also in JSON; the rest is imported."""
+    source, target = tmp_path / "in", tmp_path / "root"
+    put(source)
+    put(source / "closed", "beta")
+    put(source / "a\nb", "gamma")
+    put(source / os.fsdecode(b"\xff"), "delta")
+    put(source / ".hidden", "epsilon")
+    original = Directories.open
+
+    def opens(self: Directories, path: str) -> Any:
+        if path == str(source / "closed"):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return original(self, path)
+
+    target.mkdir()
+    monkeypatch.setattr(Directories, "open", opens)
+    assert cli.main(["import", str(source), "--into", str(target)]) == 1
+    said = capsys.readouterr()
+    assert "closed: refused: This folder cannot be read" in said.err
+    assert said.err.count("This folder was not read for the characters of its name") == 2
+    assert "1 file imported" in said.out
+    assert "3 refused" in said.out
+    assert cli.main(["import", str(source), "--into", str(target), "--json"]) == 1
+    files = json.loads(capsys.readouterr().out)["sources"][0]["files"]
+    assert {each["path"] for each in files if each["failed"]} == {"closed", "a\nb", "\\xff"}
 
 
 def test_old_files_are_judged_as_drop_ins_are(tmp_path: Path) -> None:

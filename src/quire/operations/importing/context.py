@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from quire.domain.errors import QuireError
+from quire.domain.errors import QuireError, StoreError
 from quire.dropin.facts import Facts, decode_facts
 from quire.dropin.files import FileStat
 from quire.dropin.folder import Folder
@@ -22,6 +23,11 @@ from quire.store.contracts import Staged
 
 class Stopped(BaseException):
     """Raised in the worker threads when the import is given up. No error: no handler on the way must catch it."""
+
+
+def _unread(relative: str, sentence: str) -> Result:
+    path = os.fsencode(relative).decode(errors="backslashreplace")  # bytes that are no UTF-8 cannot be printed
+    return Result(path, "", path.rpartition("/")[2], 0, Outcome.REFUSED, sentence, failed=True)
 
 
 class ImportContext:
@@ -69,6 +75,33 @@ class ImportContext:
         for path, project in self._drop_ins.all_files() if self._drop_ins is not None else ():
             self._drop_in_names.setdefault(project, set()).add(path.rpartition("/")[2])
         return listing
+
+    def unread(self) -> list[Result]:
+        """A failed result for each folder of the source that was not read, so that an import with a gap is no success.
+
+        Raises StoreError.
+        """
+        root = self._tree.roots[0]
+        unread = [
+            (path, "This folder cannot be read, and its files were not imported; make it readable, and repeat.")
+            for path in self._listing.unreadable
+        ]
+        for folder in self._listing.folders:
+            try:
+                with os.scandir(folder) as found:
+                    names = [each.name for each in found if each.is_dir(follow_symlinks=False)]
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(
+                    f"The directory {folder} cannot be read ({error.strerror}); repeat the import."
+                ) from error
+            unread += [
+                (f"{folder}/{name}", "This folder was not read for the characters of its name; rename it, and repeat.")
+                for name in names
+                if not name.isprintable() and not name.startswith(".")
+            ]
+        return [_unread(os.path.relpath(path, root), sentence) for path, sentence in sorted(unread)]
 
     def stop(self) -> None:
         """Have every thread raise at its next `advance`."""

@@ -68,6 +68,7 @@ class Importer:
         """
         report = report if report is not None else Report()
         listing = self._context.begin()
+        report.results += self._context.unread()
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="import") as pool:
             futures: list[Future[list[Result]]] = []
             try:
