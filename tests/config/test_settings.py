@@ -17,6 +17,7 @@ from quire.config.resolving import from_environment, resolve, usable_cores
 from quire.config.settings import DEFAULT_FALLBACK_URL, OPTIONS, RUN_DEFAULTS, SERVE_DEFAULTS, Settings
 from quire.config.values import ACTIONS
 from quire.domain.errors import ConfigurationError
+from quire.http.api.v1_settings import setting_entries
 from quire.observe.logs import interpolate
 
 
@@ -209,6 +210,28 @@ def test_a_wrong_value_is_one_sentence(name: str, value: Any, sentence: str) -> 
         resolve({name: value}, {})
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["s3#cret", "s3/cret", "s3?cret", "s3@c#ret", "s3 cret"])
+@pytest.mark.parametrize("name", ["upstream", "upstream_proxy", "fallback_url", "oidc_issuer"])
+def test_the_login_of_a_refused_url_is_not_shown(name: str, password: str) -> None:
+    """The error says how to write what a login cannot have as it is."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve({}, {f"QUIRE_{name.upper()}": f"https://ann:{password}@index.example/simple"})
+    said = str(caught.value)
+    assert "'https://***@index.example/simple' is not a plain http or https URL" in said
+    assert "write # as %23, / as %2F and ? as %3F" in said
+    assert not {"ann", "s3", "cret"} & set(re.split(r"\W+", said))
+
+
+def test_a_login_with_a_slash_is_not_among_the_settings_shown() -> None:
+    """That URL is one of the server `ann`, port 12, and so it is not refused."""
+    settings = resolve(
+        {}, {"QUIRE_UPSTREAM": "https://ann:12/s3cret@index.example/simple", "QUIRE_DIRECTORIES": "/a@b"}
+    )
+    shown = {each.name: each.value for each in setting_entries(settings)}
+    assert shown["upstream"] == "https://***@index.example/simple/"
+    assert shown["directories"] == "/a@b"
 
 
 def test_a_wrong_variable_is_named() -> None:

@@ -80,6 +80,13 @@ def test_what_is_no_url_of_a_receiver_is_refused(url: str) -> None:
         parse_url(url)
 
 
+def test_the_login_of_a_refused_url_is_not_shown() -> None:
+    """Also where it cannot be told from the rest of the URL."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse_url("https://ann:s3^cret/x@ci.example/")
+    assert "'https://***@ci.example/' is no URL of a receiver" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -11,6 +11,7 @@ import re
 from urllib.parse import urlsplit
 
 from quire.config.values import Raw, line, text, words
+from quire.domain.errors import without_shown_login
 
 LOCAL_NAMES = "<local>"
 """Stands for every name without a dot, as in browsers' lists of hosts that need no proxy."""
@@ -83,7 +84,8 @@ def http_url(raw: Raw) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise ValueError(f"{raw!r} is not a plain http or https URL")
+        hint = "; in a login write # as %23, / as %2F and ? as %3F" if "@" in url else ""
+        raise ValueError(f"{without_shown_login(url)!r} is not a plain http or https URL{hint}")
     return url.rstrip("/") + "/"
 
 
@@ -196,9 +198,11 @@ def issuer(raw: Raw) -> str:
     url = text(raw).strip()
     parsed = urlsplit(http_url(url))
     if parsed.scheme != "https" and not is_loopback(parsed.hostname or ""):
-        raise ValueError(f"{raw!r} is not an https URL")
+        raise ValueError(f"{without_shown_login(url)!r} is not an https URL")
     if "/.well-known/" in url:
-        raise ValueError(f"{raw!r} is the address of the provider's metadata; leave /.well-known/... out")
+        raise ValueError(
+            f"{without_shown_login(url)!r} is the address of the provider's metadata; leave /.well-known/... out"
+        )
     return url
 
 

@@ -11,6 +11,8 @@ import re
 _MOST_CAUSES = 10
 _MOST_SAID = 200
 
+_LOGIN = re.compile(r"\A([^@/]*//)?.*@", re.DOTALL)
+
 
 class QuireError(Exception):
     """Base of all errors raised on purpose. `str(error)` is a sentence for people."""
@@ -178,3 +180,9 @@ def reason_of(error: BaseException) -> str:
             break
         cause = further
     return " ".join(text.split())[:_MOST_SAID].rstrip(".") or type(error).__name__
+
+
+def without_shown_login(url: str) -> str:
+    """A URL as an error may quote it. All up to the last @ is left out: in a URL that is refused a password may have a
+    / or # as it is."""
+    return _LOGIN.sub(r"\1***@", url)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from quire.domain.errors import InvalidRequest
+from quire.domain.errors import InvalidRequest, without_shown_login
 from quire.domain.publishing_sessions import is_token
 from quire.domain.reserved import matching
 from quire.domain.times import exact_stamp
@@ -130,7 +130,8 @@ def parse_url(url: str) -> str:
         host, port = None, None
     is_plain = url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}') and len(url) <= _MOST_URL
     if not is_plain or not host or port == 0 or parts.scheme not in {"http", "https"}:
-        raise InvalidRequest(f"{url[:_SHOWN]!r} is no URL of a receiver; write it like https://ci.acme.example/hooks.")
+        shown = without_shown_login(url)[:_SHOWN]
+        raise InvalidRequest(f"{shown!r} is no URL of a receiver; write it like https://ci.acme.example/hooks.")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise InvalidRequest(
             "The URL of a receiver has no user, password or fragment; receivers know quire by its signature."

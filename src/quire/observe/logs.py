@@ -25,7 +25,8 @@ from quire.config.settings import Settings
 from quire.config.values import Anything
 from quire.domain.errors import ConfigurationError
 
-_USERINFO = re.compile(r"(?<=//)[^/?#\s\"']*@")
+# The second form is of a password with a / or #, and no port.
+_USERINFO = re.compile(r"(?<=//)(?:[^/?#\s\"']*|[^/?#\s\"':\[]{0,200}:(?!\d{1,5}(?:[/?#]|$))[^\s\"']{0,200})@")
 _AUTHORIZATION = re.compile(
     r"(authorization(?:\W|b(?=['\"])){1,8}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE
 )

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quire.domain.errors import InvalidRequest
+from quire.domain.errors import InvalidRequest, without_shown_login
 from quire.publishing.platforms import PLATFORMS, Claims, Platform, text_of
 
 MAX_SETTING: Final = 300
@@ -111,7 +111,8 @@ def _issuer(kind: Platform, issuer: str | None) -> str:
     """The issuer as tokens name it: without a slash at its end, unless the operator wrote one."""
     url = issuer or kind.issuer or ""
     if not re.fullmatch(r"(https://[^\s/?#@]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)(/[^\s?#]*)?", url):
-        raise InvalidRequest(f"{url[:100]!r} is no URL of an issuer; give one that begins with https://.")
+        shown = without_shown_login(url)[:100]
+        raise InvalidRequest(f"{shown!r} is no URL of an issuer; give one that begins with https://.")
     return kind.complete_issuer(url)
 
 

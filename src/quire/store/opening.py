@@ -67,7 +67,7 @@ def parse_place(place: str) -> str:
                 "credentials by the variables of the cloud, which no other user of the machine sees."
             )
         if not _BUCKET_NAME.fullmatch(url.netloc) or url.fragment or ".." in url.path.split("/"):
-            raise ConfigurationError(f"{place!r} is no URL of a bucket; write it like {example}.")
+            raise ConfigurationError(f"{_shown(place)} is no URL of a bucket; write it like {example}.")
         return place.rstrip("/")
     if url.scheme != "file":
         raise ConfigurationError(

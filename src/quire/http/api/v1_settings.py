@@ -15,7 +15,7 @@ from quire.config.settings import Settings
 from quire.http.api.messages import answered
 from quire.http.app.worker import worker_of
 
-_LOGIN: Final = re.compile(r"(\w+://)[^/?#\s]*@")
+_LOGIN: Final = re.compile(r"(https?://)\S*@|(\w+://)[^/?#\s]*@")
 _VARIABLE: Final = "The environment variable "
 _MASK: Final = "***"
 
@@ -31,7 +31,7 @@ def setting_entries(settings: Settings) -> list[SettingEntry]:
     return [
         SettingEntry(
             name=name,
-            value=_LOGIN.sub(rf"\1{_MASK}@", in_words(value)),
+            value=_LOGIN.sub(rf"\1\2{_MASK}@", in_words(value)),
             source=_kind(sources.get(name)),
             where=_where(sources.get(name)),
         )
@@ -59,4 +59,4 @@ def _kind(source: str | None) -> Literal["flag", "environment", "file", "default
 
 
 def _where(source: str | None) -> str | None:
-    return None if source is None else _LOGIN.sub(rf"\1{_MASK}@", source.removeprefix(_VARIABLE))
+    return None if source is None else _LOGIN.sub(rf"\1\2{_MASK}@", source.removeprefix(_VARIABLE))
