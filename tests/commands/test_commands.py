@@ -716,3 +716,21 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     logged = quire("log", "--access")[0]
     assert "index main: upstream url https://a.test/simple, only torch-* triton" in logged
     assert "index main: merge alpha" in logged
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "token create --right upload --expires",
+        "token rotate abc --grace",
+        "webhook rotate abc --grace",
+        "stage create pr-1 --in-front-of main --expires",
+        "policy exempt acme 1.0 --reason x --until",
+    ],
+)
+def test_a_time_past_the_calendar_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a sentence, and no traceback."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*line.split(), "999999999999d"])
+    assert ended.value.code == 2
+    assert "is too long; give at most 36500d" in capsys.readouterr().err

@@ -45,6 +45,7 @@ def test_old_entries_are_removed(make: Callable[[Path], Store], tmp_path: Path) 
         return [Index(store)]
 
     assert collect_garbage(store, indexes).entries == 0
+    assert collect_garbage(store, indexes, log_older_than=999_999 * 86400.0).entries == 0
     assert collect_garbage(store, indexes, log_older_than=86400.0, dry_run=True).entries == 60
     assert [len(read_archive(store.records, key)) for key in keys] == [31, 30]
     assert collect_garbage(store, indexes, log_older_than=86400.0).entries == 60

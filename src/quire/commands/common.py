@@ -10,8 +10,9 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -259,6 +260,17 @@ def size(text: str) -> int:
         return values.size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_LONGEST_DAYS: Final = 36_500
+
+
+def span(text: str) -> timedelta:
+    """A duration that begins or ends now: one that leads past the calendar is refused. For argparse."""
+    seconds = duration(text)
+    if seconds > _LONGEST_DAYS * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long; give at most {_LONGEST_DAYS}d")
+    return timedelta(seconds=seconds)
 
 
 def duration(text: str) -> float:

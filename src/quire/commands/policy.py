@@ -22,7 +22,7 @@ import msgspec
 from quire.administration.contract import Administration
 from quire.administration.policy_documents import ExplainedFile, PolicyBody, PolicyEntry
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table, span
 from quire.commands.policy_try import add_try, try_change
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.names import normalize_name
@@ -260,5 +260,5 @@ def _until(text: str) -> str:
             raise argparse.ArgumentTypeError(f"{text!r} is no time; write it like 14d or 2026-12-24") from None
         found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
     else:
-        found = datetime.now(UTC) + timedelta(seconds=duration(text))
+        found = datetime.now(UTC) + span(text)
     return stamp(found)

@@ -14,7 +14,7 @@ import msgspec
 from quire.administration.contract import Administration
 from quire.administration.policy_documents import PolicyBody
 from quire.commands.administering import add_place_flags
-from quire.commands.common import count, duration, plain, print_json
+from quire.commands.common import count, plain, print_json, span
 from quire.commands.downloads import GOT, each_file
 from quire.commands.locking import read_locks
 from quire.domain.errors import ConfigurationError, reason_of
@@ -54,7 +54,7 @@ def add_try(actions: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     )
     parser.add_argument(
         "--last",
-        type=lambda text: timedelta(seconds=duration(text)),
+        type=span,
         default=timedelta(days=7),
         metavar="TIME",
         help="lines of the log that are not older (default: 7d)",

@@ -9,7 +9,7 @@ str, "files": [filename], "present": [filename], "problem": str or null}]}.
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from quire.administration.contract import Administration
 from quire.administration.documents import IndexEntry, NewIndexBody
 from quire.administration.promotion_documents import PromotionBody
 from quire.commands.administering import add_place_flags, open_administration, url_of
-from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table, span
 from quire.commands.progress import Meter
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     creating.add_argument("--in-front-of", metavar="INDEX", required=True, help="the index that it is promoted into")
     creating.add_argument(
         "--expires",
-        type=lambda text: timedelta(seconds=duration(text)),
+        type=span,
         metavar="TIME",
         help="when it ends, such as 14d: then it takes no uploads and is not served, and its files are deleted",
     )

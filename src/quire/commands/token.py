@@ -22,7 +22,7 @@ from quire.access.tokens import new_identity, new_token
 from quire.administration.access_documents import RotateBody, TokenBody, TokenEntry
 from quire.administration.contract import Administration
 from quire.commands.administering import add_place_flags, open_administration, url_of
-from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table, span
 from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config import values
 from quire.domain.errors import ConfigurationError
@@ -78,7 +78,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     rotate.add_argument("id", metavar="ID")
     rotate.add_argument(
         "--grace",
-        type=lambda text: timedelta(seconds=duration(text)),
+        type=span,
         default=granting.GRACE,
         metavar="AGE",
         help="how long the old secret still counts (24h); 0 ends it at once",
@@ -219,7 +219,7 @@ def _reach(token: TokenEntry) -> str:
 def _lifetime(text: str) -> timedelta | None:
     if text.strip().isdecimal():  # seconds elsewhere; of a token it is meant as days
         raise argparse.ArgumentTypeError(f"{text!r} has no unit; for days write {text.strip()}d")
-    return None if text == "never" else timedelta(seconds=duration(text))
+    return None if text == "never" else span(text)
 
 
 def _words(given: Sequence[str]) -> list[str]:

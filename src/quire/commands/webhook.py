@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from quire.administration.webhook_documents import (
     WebhookSecretBody,
 )
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table, span
 from quire.domain.errors import ConfigurationError, InvalidRequest, reason_of
 from quire.domain.webhooks import EVENTS, new_secret, parse_secret
 from quire.operations import granting
@@ -77,7 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     rotating.add_argument(
         "--grace",
-        type=lambda text: timedelta(seconds=duration(text)),
+        type=span,
         default=granting.GRACE,
         metavar="AGE",
         help="how long events are signed by the old secret, too (24h); 0 ends that at once",

@@ -64,6 +64,7 @@ def collect_garbage(
     `indexes`: all indexes of the store; asked once more after the blobs were listed, and before each removal. See the
     package's theory of operation for why this takes nothing from a publication under way. Raises StoreError.
     """
+    log_before = None if log_older_than is None else _as_logged(log_older_than)  # first: it must not fail half-way
     collected = Collected()
     for index in indexes():
         if not is_trash(index.name):
@@ -89,8 +90,8 @@ def collect_garbage(
             _collect(store, blob, collected, older_than, dry_run=dry_run)
     for blob in unused(store.blobs.list(MIRROR), store.records):
         _collect(store, blob, collected, older_than, dry_run=dry_run)
-    if log_older_than is not None:
-        collected.entries = _expire_log(store, all_indexes, log_older_than, dry_run=dry_run)
+    if log_before is not None:
+        collected.entries = _expire_log(store, all_indexes, log_before, dry_run=dry_run)
     if not dry_run:
         collected.swept = store.sweep(older_than, thorough=True)
     return collected
@@ -118,8 +119,15 @@ def _collect(store: Store, blob: StoredBlob, collected: Collected, older_than: f
         collected.blobs.append(blob)
 
 
-def _expire_log(store: Store, indexes: Sequence[Index], older_than: float, *, dry_run: bool) -> int:
-    before = as_logged(datetime.now(UTC) - timedelta(seconds=older_than))
+def _as_logged(age: float) -> str:
+    """The time of a log's entries of this age, in seconds; of one before all calendars the earliest."""
+    try:
+        return as_logged(datetime.now(UTC) - timedelta(seconds=age))
+    except OverflowError:
+        return ""
+
+
+def _expire_log(store: Store, indexes: Sequence[Index], before: str, *, dry_run: bool) -> int:
     expired = 0
     for folder in (*(f"{index.name}/log" for index in indexes), "access/log"):
         for name in store.records.names(folder).names:
