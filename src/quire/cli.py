@@ -1,8 +1,8 @@
 """The command `quire`: finds the command, runs it, and turns errors raised on purpose into one line and an exit code.
 
 Exit codes: 0 done; 1 what was asked for could not be done; 2 the command line, a setting or a directory is wrong;
-130 interrupted by the keyboard. Of a command that answers a question (`verdict` of its arguments), such as
-`quire apply --check`: 0 yes; 1 no; 2 not known, for any error.
+130 interrupted by the keyboard; 141 the reader of its output ended before it. Of a command that answers a question
+(`verdict` of its arguments), such as `quire apply --check`: 0 yes; 1 no; 2 not known, for any error.
 """
 
 from __future__ import annotations
@@ -164,19 +164,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (sys.argv without the program when None); returns the exit code."""
     parser, owners = make_parser(_needed(_from_command_on(sys.argv[1:] if argv is None else argv)[:1]))
     arguments = parser.parse_args(argv)
+    is_verdict, code = getattr(arguments, "verdict", False), None
     try:
         if arguments.url is not None and not getattr(arguments, "takes_url", False):
             raise ConfigurationError(
                 f"'quire {arguments.command}' works on the store itself and takes no --url; run it where the store is."
             )
-        return owners[arguments.command].run(arguments)
+        code = owners[arguments.command].run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except QuireError as error:
         print(f"quire: error: {error}", file=sys.stderr)
-        is_unknown = getattr(arguments, "verdict", False)
-        return 2 if is_unknown or isinstance(error, ConfigurationError | UnknownLayout) else 1
+        return 2 if is_verdict or isinstance(error, ConfigurationError | UnknownLayout) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # the reader, say `head`, has all it wants; keep Python from complaining about it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if is_verdict:  # an answer that broke off is no yes
+            return 2 if code is None else code
+        return code or 141  # as a program that SIGPIPE ends

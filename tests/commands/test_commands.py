@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
 import urllib.request
 from argparse import ArgumentTypeError
@@ -30,7 +31,7 @@ from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.operations.devpi.make import EXPORT
-from tests.serving import free_port, quire_command, run_quire, running
+from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire, running
 
 WHEEL = wheel_name("alpha", "1.0")
 
@@ -734,3 +735,29 @@ def test_a_time_past_the_calendar_is_refused(line: str, capsys: pytest.CaptureFi
         cli.main([*line.split(), "999999999999d"])
     assert ended.value.code == 2
     assert "is too long; give at most 36500d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "unbuffered", "code"), [("check", "1", 2), ("check", "", 1), ("ls", "1", 141), ("ls", "", 141)]
+)
+def test_a_reader_that_ends_early(tmp_path: Path, command: str, unbuffered: str, code: int) -> None:
+    """No command takes that for success, and a check of a damaged store least of all."""
+    index = Index(PosixStore.open(tmp_path))
+    publish(index)
+    for path in (tmp_path / "quire" / "blobs").rglob("*.whl"):
+        path.unlink()
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            quire_command(command, "-d", tmp_path),
+            cwd=tmp_path,
+            env=environment(PYTHONUNBUFFERED=unbuffered),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, b"Traceback" in done.stderr, b"BrokenPipe" in done.stderr) == (code, False, False)
