@@ -335,7 +335,13 @@ def test_the_prefix_is_everywhere(tmp_path: Path) -> None:
     assert paths == {"/pypi/health", "/pypi/ready"}
     login = {key: {"name": "scraper", "key": key} for key in ("username", "password")}
     assert rig.one(documents, "ServiceMonitor")["spec"]["endpoints"] == [
-        {"port": "http", "path": "/pypi/metrics", "interval": "15s", "basicAuth": login}
+        {
+            "port": "http",
+            "path": "/pypi/metrics",
+            "interval": "15s",
+            "relabelings": [{"targetLabel": "job", "replacement": "quire"}],
+            "basicAuth": login,
+        }
     ]
     rules = rig.one(documents, "Ingress")["spec"]["rules"]
     assert [rule["host"] for rule in rules] == ["pypi.example.org", "*.pypi.example.org"]

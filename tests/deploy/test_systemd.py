@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,8 @@ import pytest
 
 from quire.cli import make_parser
 from quire.config.resolving import resolve
-from quire.config.settings import OPTIONS
+from quire.config.settings import OPTIONS, Settings
+from quire.domain.times import stamp
 from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
@@ -225,6 +227,26 @@ def test_other_commands_work_too(sandbox: rig.Sandbox, service: Served) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_jobs_work_too(sandbox: rig.Sandbox, service: Served) -> None:
+    """A check that is begun on a page of the web interface: its process may not lower its priority there."""
+    now = stamp(datetime.now(UTC))
+    job = {"id": "j1", "kind": "check", "dry_run": False, "quick": False, "by": None, "container": "c"}
+    settings = Settings(directories=("/var/lib/quire/packages",))
+    task = {"settings": settings.dump(), "job": job | {"started": now, "heard": now}}
+    with subprocess.Popen(
+        sandbox.shell_line("/opt/quire/bin/python", "-m", "quire.commands.job"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(task).encode() + b"\n")
+        process.stdin.flush()  # and it stays open: its end would be that of the server
+        said = process.stdout.read().decode()
+        assert process.wait(DEADLINE) == 0, said
 
 
 @pytest.mark.parametrize("is_writable", [True, False], ids=["the unit", "a store that is read-only for it"])

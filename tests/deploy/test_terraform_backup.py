@@ -86,6 +86,7 @@ def test_the_schedule_starts_this_task_alone() -> None:
     found = statements(of("backups-of-bucket"), "scheduler")
     assert {name: each.arguments["actions"] for name, each in found.items()} == {
         "Start": ["ecs:RunTask"],
+        "Tags": ["ecs:TagResource"],
         "Roles": ["iam:PassRole"],
     }
     assert len(found["Roles"].arguments["resources"]) == 2

@@ -11,6 +11,11 @@ resource "aws_kms_key" "main" {
   deletion_window_in_days = 30
   policy                  = data.aws_iam_policy_document.key.json
   tags                    = local.tags
+
+  # Volume, bucket and backups go on to need it, also after another one was named in kms_key_arn.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_kms_alias" "main" {

@@ -216,6 +216,19 @@ data "aws_iam_policy_document" "scheduler" {
     }
   }
 
+  # propagate_tags: ECS refuses to start a task with tags without it.
+  statement {
+    sid       = "Tags"
+    actions   = ["ecs:TagResource"]
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${aws_ecs_cluster.main.name}/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RunTask"]
+    }
+  }
+
   statement {
     sid       = "Roles"
     actions   = ["iam:PassRole"]

@@ -105,7 +105,8 @@ def main() -> int:
     task = decode_as(_first_line(), Task)
     settings, job = Settings.load(task.settings), task.job
     logs.configure(msgspec.structs.replace(settings, log_stream="none" if settings.log_stream == "none" else "stderr"))
-    os.nice(10)
+    with suppress(OSError):  # a service manager may forbid it, as the unit in deploy/systemd does
+        os.nice(10)
     origin = Origin(user=job.by, command=f"job {job.kind}", host=job.container)
     opened = Opened(settings, open_index(settings, origin, writes=True, asks_the_time=True), settings.index)
     reporter = Reporter(opened.store.records, job)
