@@ -73,7 +73,10 @@ def backups_in(root: Path) -> Backups:
 
 
 def store_in(root: Path) -> PosixStore:
-    return PosixStore.open(root / "store")
+    """The copies of a folder have one store for their backups, which know it by its path."""
+    store = PosixStore.open(root / "store")
+    store.place = "the store"
+    return store
 
 
 class Work:

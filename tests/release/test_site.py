@@ -16,7 +16,7 @@ from tests.documents import DOCS, ROOT
 
 pytestmark = [pytest.mark.proofs, pytest.mark.xdist_group("site")]
 
-_SECONDS = 300.0
+_SECONDS = 900.0
 _LOADING = {
     ("script", "src"),
     ("img", "src"),
