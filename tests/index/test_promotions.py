@@ -29,7 +29,7 @@ from quire.index.index import Index
 from quire.index.promoting import ABANDONED_SECONDS, REMEMBERED_SECONDS, Part, Promoter
 from quire.operations.changing import only_of
 from quire.operations.checking import Check
-from quire.operations.checking.references import References
+from quire.operations.checking.references import named_blobs
 from quire.operations.importing.stores import StoreImporter
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
@@ -278,7 +278,7 @@ def test_other_work_meanwhile_sees_what_readers_see() -> None:
     StoreImporter(index, copy, jobs=1).run()
     assert copy.names() == ()  # there are no bytes to copy here; and no project that has nothing but pending files
     assert truth(copy.store.state) == {}  # type: ignore[attr-defined]
-    references = References([index], "beta").now()
+    references = named_blobs([index], "beta")
     assert {key.rpartition("/")[2] for key in references} == {wheel_name("beta", "2.0")}
     only_of(seen)(stored_project(index.store.records.read(index.key("acme"))))
     codes = {each.code for each in Check(index.store, lambda: [index]).run().findings}

@@ -27,7 +27,7 @@ from quire.operations.checking.copies import Copies, Copy
 from quire.operations.checking.drop_ins import DropInCheck
 from quire.operations.checking.findings import Checked, Finding, Severity
 from quire.operations.checking.name_lists import ListRepairs, check_agreement, check_readable
-from quire.operations.checking.references import References, is_mirrored, project_of
+from quire.operations.checking.references import is_mirrored, named_blobs, project_of
 from quire.operations.checking.repair import Repairs
 from quire.process.progress import Progress
 from quire.store.contracts import Record, Store, StoredBlob
@@ -171,9 +171,8 @@ class Check:
 
     def _stored_for(self, index: Index, name: str) -> list[str]:
         """The blobs of a project that no record beside that of this index names; none while that is not known."""
-        others = References([each for each in self._indexes() if each.name != index.name], name)
         try:
-            named = others.now()
+            named = named_blobs([each for each in self._indexes() if each.name != index.name], name)
         except DamagedRecord:
             return []
         return [blob for blob in self._blobs if project_of(blob) == name and blob not in named]
@@ -355,10 +354,10 @@ class Check:
                 by_project.setdefault(project, []).append(blob)
         for project, blobs in by_project.items():
             try:
-                named = References(indexes, project).now()
+                named = named_blobs(indexes, project)
                 if all(blob.key in named for blob in blobs):
                     continue
-                named |= References(self._indexes(), project).now()  # a trash may be new, with what was deleted since
+                named |= named_blobs(self._indexes(), project)  # a trash may be new, with what was deleted since
             except DamagedRecord:
                 continue  # the record is damaged, which is a finding of its own; its files are not known
             present = {blob.key for blob in self._store.blobs.list(project)}

@@ -18,7 +18,7 @@ from quire.index.audit.entries import as_logged
 from quire.index.index import Index
 from quire.index.promoting import Promoter
 from quire.operations.advisories import unnamed_advisories
-from quire.operations.checking.references import References, project_of
+from quire.operations.checking.references import named_blobs, project_of
 from quire.operations.expiring import Expiry
 from quire.store.contracts import Store, StoredBlob
 from quire.upstream.renderings import unused
@@ -75,13 +75,13 @@ def collect_garbage(
     all_indexes = indexes()
     for project, blobs in sorted(by_project.items()):
         try:
-            named = References(all_indexes, project).now()
+            named = named_blobs(all_indexes, project)
             for blob in blobs:
                 if blob.key in named:
                     continue
                 # Deleted since the indexes were listed, it may be in a trash that is new: an index has none before its
                 # first deletion. So all of them are asked right before an old blob goes.
-                if blob.age < older_than or blob.key not in References(indexes(), project).now():
+                if blob.age < older_than or blob.key not in named_blobs(indexes(), project):
                     _collect(store, blob, collected, older_than, dry_run=dry_run)
         except DamagedRecord:
             collected.skipped.append(project)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from quire.domain.names import is_normalized
 from quire.domain.reserved import MIRROR
 from quire.index.commits import blob_keys
 from quire.index.index import Index
-from quire.store.contracts import Record
 
 _PUBLICATION = re.compile(r"[0-9a-f]{64}-[0-9a-f]{8}")
 
@@ -27,26 +26,15 @@ def is_mirrored(key: str) -> bool:
     return key.startswith(f"{MIRROR}/") and project_of(key) is None  # a project of that name has blobs as others have
 
 
-class References:
-    """The blobs that the records of one project promise, in all indexes, as often as it is asked."""
+def named_blobs(indexes: Iterable[Index], project: str) -> frozenset[str]:
+    """The keys of the blobs that the records of a project promise now, in all these indexes.
 
-    def __init__(self, indexes: Sequence[Index], project: str) -> None:
-        self._indexes = indexes
-        self._project = project
-        self._records: dict[str, Record] = {}
-        self._keys: dict[str, frozenset[str]] = {}
-
-    def now(self) -> frozenset[str]:
-        """The keys that are promised now. Raises DamagedRecord when a record cannot be understood, StoreError."""
-        for index in self._indexes:
-            known = self._records.get(index.name)
-            record = index.store.records.read(index.key(self._project), known)
-            if record is known:
-                continue
-            project = Index.decode(record)
-            files = list(project.files.values()) if project is not None else []
-            if project is not None and project.pending is not None:
-                files += project.pending.files.values()
-            self._keys[index.name] = frozenset(key for file in files for key in blob_keys(file))
-            self._records[index.name] = record
-        return frozenset().union(*self._keys.values())
+    Raises DamagedRecord when a record cannot be understood, StoreError.
+    """
+    found: set[str] = set()
+    for index in indexes:
+        stored = Index.decode(index.store.records.read(index.key(project)))
+        if stored is not None:
+            pending = stored.pending.files.values() if stored.pending is not None else ()
+            found.update(key for file in (*stored.files.values(), *pending) for key in blob_keys(file))
+    return frozenset(found)
