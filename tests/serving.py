@@ -340,6 +340,16 @@ async def slow_startup(
     await application(scope, receive, send)
 
 
+async def never_started(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: `application`, which never becomes ready, for instance as a disk does not answer."""
+    if scope["type"] == "lifespan":
+        await asyncio.to_thread(Path(f"starting-{os.getpid()}").touch)
+        await asyncio.to_thread(threading.Event().wait)
+    await application(scope, receive, send)
+
+
 async def slow_answer(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:

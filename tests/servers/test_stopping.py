@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quire.config.settings import Settings
@@ -23,7 +24,7 @@ from tests.asking import OPEN, content_type, multipart, raw_answer, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.linearizability.servers import workers_of
 from tests.operating import checked, published_in
-from tests.serving import DEADLINE, Served, free_port, quire_command, running, serving, until
+from tests.serving import DEADLINE, Served, free_port, quire_command, running, serving, starting, until
 
 SERVERS = ("gunicorn", "uvicorn")
 WHEEL = wheel_name("acme-tools", "1.0")
@@ -170,7 +171,8 @@ def test_a_stop_does_not_wait_for_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_stop_does_not_wait_for_a_successor(tmp_path: Path) -> None:
-    """That is still starting when the server is told to stop; it ends with the others."""
+    """That is still starting when the server is told to stop, as one may while its disk does not answer: it ends with
+    the others, and takes no connection."""
     go = tmp_path / "go"
     go.touch()
     with serving(settings_of(tmp_path, 2), tmp_path, "tests.serving:slow_startup") as served:
@@ -180,10 +182,20 @@ def test_a_stop_does_not_wait_for_a_successor(tmp_path: Path) -> None:
         served.process.send_signal(signal.SIGHUP)
         until(lambda: len(list(tmp_path.glob("starting-*"))) == 3)
         served.process.send_signal(signal.SIGTERM)
-        until(lambda: is_refused(served))
-        go.touch()
         assert served.process.wait(DEADLINE) == 0
+        assert is_refused(served)
     assert "was not ready in time" not in served.output()
+    assert "Traceback" not in served.output()
+
+
+@pytest.mark.parametrize(("server", "workers"), [("gunicorn", 1), ("gunicorn", 2), ("uvicorn", 1), ("uvicorn", 2)])
+def test_a_stop_does_not_wait_for_the_start(server: str, workers: int, tmp_path: Path) -> None:
+    """No connection is accepted any more, and the server ends, while its application would not be ready for long."""
+    settings = msgspec.structs.replace(settings_of(tmp_path, workers), server=server)
+    with starting(settings, tmp_path, "tests.serving:never_started") as served:
+        until(lambda: len(list(tmp_path.glob("starting-*"))) == workers)
+        assert served.stop() == 0
+        assert is_refused(served)
     assert "Traceback" not in served.output()
 
 

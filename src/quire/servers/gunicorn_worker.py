@@ -13,11 +13,11 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from gunicorn.arbiter import Arbiter
-from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
+from quire.servers.worker_server import WorkerServer
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker ships no types
@@ -42,7 +42,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker ships no ty
         """As uvicorn-worker's, which does not end at a SIGQUIT, and is killed by the signal that has ended it: then
         nothing runs that Python does at its exit, and log lines that wait are lost."""
         self.config.app = self.wsgi
-        server = Server(self.config)
+        server = WorkerServer(self.config)
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it is done
             signal.signal(number, _end)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)

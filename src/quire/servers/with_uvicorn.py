@@ -29,10 +29,11 @@ from quire.observe.log_output import drain_all
 from quire.servers import ENDING_SECONDS, GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
-from quire.servers.leaving import leave_at_last
+from quire.servers.leaving import THREADS_SECONDS, leave_at_last
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
+from quire.servers.worker_server import WorkerServer
 
 _EARLY_EXIT_SECONDS = 1.0
 """A worker that dies before this age is started again at the main process's own pace."""
@@ -69,6 +70,7 @@ def serve(settings: Settings, target: str, *, grants_decide: bool = False) -> in
         return 1 if supervisor.could_not_start else 0
     server = _Server(config)
     server.drain = Drain.of(settings)
+    server.listeners = listeners
     # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
     signal.signal(signal.SIGTERM, _interrupt)
     if not sys.stdin.isatty():  # from a terminal it means that this was closed; else that log files were moved away
@@ -122,6 +124,7 @@ class _Worker(Process):
         super().__init__(config, [])
         # in place of uvicorn's, which was not started
         self.process = _fork.Process(target=self._begin)  # type: ignore[assignment]  # a fork, not a spawn
+        self._server = WorkerServer(config)
 
     def start(self) -> None:
         """Fork. A signal that arrives meanwhile waits until the worker has handlers of its own, or the main process's
@@ -325,12 +328,20 @@ class _Server(Server):
     """uvicorn's server, when it is the only process."""
 
     drain: Drain
+    listeners: list[socket.socket]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig != signal.SIGTERM or not self.drain.goes_on():
-            if not self.should_exit:
-                leave_at_last(GRACE_SECONDS + ENDING_SECONDS)
-            super().handle_exit(sig, frame)
+        """As uvicorn's own. While the application still starts, which may take as long as its disk does, no connection
+        is accepted from then on, and nothing is waited for but that it ends what it has begun."""
+        if sig == signal.SIGTERM and self.drain.goes_on():
+            return
+        if not self.should_exit:
+            leave_at_last(GRACE_SECONDS + ENDING_SECONDS if self.started else THREADS_SECONDS)
+        super().handle_exit(sig, frame)
+        if not self.started:
+            for listener in self.listeners:
+                listener.close()
+            raise KeyboardInterrupt
 
 
 def _reason(exit_code: int | None) -> str:
