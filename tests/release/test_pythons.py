@@ -21,7 +21,10 @@ from tests.serving import free_port, running
 
 pytestmark = pytest.mark.pythons
 
-FAST = ("tests/domain", "tests/render", "tests/access", "tests/archives")
+FAST = (
+    *("tests/domain", "tests/render", "tests/access", "tests/archives"),
+    *("tests/servers/test_startup.py", "tests/http/app/test_rights_matrix.py"),
+)
 _SECONDS = 900.0
 
 each_python = pytest.mark.parametrize("version", VERSIONS)
@@ -87,7 +90,7 @@ def test_a_distribution_is_installed_and_serves_what_it_is_sent(
 
 @each_python
 def test_the_fast_tests_pass(tmp_path: Path, version: str) -> None:
-    """Of the domain, the pages, rights and archives, on the locked dependencies as they are for that Python."""
+    """Of the domain, pages, rights, archives and the start, on the locked dependencies as they are for that Python."""
     machine = Machine(version, "dev", tmp_path)
     programs = machine.environment("tests", PACKAGES, SOURCE / "src", pip=False)
     words = (programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not clients and not proofs")
