@@ -101,9 +101,11 @@ def given(folder: Path, values: Mapping[str, Any]) -> Path:
     return file
 
 
-def rendered(name: str, values: Path, *flags: object) -> list[Document]:
-    """The chart rendered with the values, for a release `index` in the namespace `tools`."""
-    said = helm(name, "template", "index", CHART, "--namespace", "tools", "--values", values, *flags)
+def rendered(
+    name: str, values: Path, *flags: object, release: str = "index", namespace: str = "tools"
+) -> list[Document]:
+    """The chart rendered with the values, for a release in a namespace."""
+    said = helm(name, "template", release, CHART, "--namespace", namespace, "--values", values, *flags)
     assert said.code == 0, said.errors
     return [document for document in yaml.safe_load_all(said.output) if document]
 

@@ -18,6 +18,7 @@ from quire.cli import make_parser
 from quire.config.resolving import resolve
 from quire.config.settings import RUN_DEFAULTS
 from quire.search.schema import MOST_BYTES
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, publish_wheel, serve, twine_form
 from tests.bucket.ceph import s3_server
 from tests.deploy import helm_rig as rig
@@ -98,6 +99,22 @@ SETS: dict[str, dict[str, Any]] = {
     },
     "anonymous uploads": {"auth": {"authenticate": ["download", "list"], "anonymousUploads": True}},
     "one replica": {"persistence": {"accessModes": ["ReadWriteOncePod"]}, "replicas": 1, "drainSeconds": 0},
+    "names like numbers": {
+        "nameOverride": "1",
+        "image": {"pullSecrets": ["0x1f"]},
+        "auth": {"existingSecret": "12"},
+        "persistence": {"existingClaim": "1000"},
+        "ingress": {"enabled": True, "className": "10", "hosts": ["pypi.example.org"]},
+        "serviceMonitor": {"enabled": True, "authSecret": "true"},
+        "serviceAccount": {"create": False, "name": "null"},
+        "backup": {
+            "enabled": True,
+            "existingClaim": "2026",
+            "existingSecret": "on",
+            "serviceAccount": {"name": "1.5"},
+        },
+        "priorityClassName": "7",
+    },
     "an existing account": {"serviceAccount": {"create": False, "name": "packages"}, "nameOverride": "pypi"},
     "plain ingress": {"ingress": {"enabled": True, "hosts": ["pypi.example.org"]}, "auth": {"existingSecret": "users"}},
     "bucket": {
@@ -221,6 +238,19 @@ def test_kubernetes_takes_it(tmp_path: Path, name: str) -> None:
         if document["kind"] != "ServiceMonitor":  # an operator's, not Kubernetes' own
             for version in rig.KUBERNETES:
                 rig.validate(document, version)
+
+
+@every_set
+@pytest.mark.parametrize(("release", "namespace"), [("1e3", "2026"), ("true", "null")])
+def test_names_are_strings(tmp_path: Path, name: str, release: str, namespace: str) -> None:
+    """Also where YAML would read a number, a truth value or nothing in the name of a release or a namespace."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]), release=release, namespace=namespace)
+    assert {document["metadata"]["namespace"] for document in documents} == {namespace}
+    assert {document["metadata"]["labels"]["app.kubernetes.io/instance"] for document in documents} == {release}
+    assert all(isinstance(document["metadata"]["name"], str) for document in documents)
+    for document in documents:
+        if document["kind"] != "ServiceMonitor":
+            rig.validate(document, rig.KUBERNETES[-1])
 
 
 def test_the_schemas_would_see_a_slip(defaults: list[rig.Document]) -> None:
@@ -359,6 +389,26 @@ def test_an_existing_claim(tmp_path: Path) -> None:
     assert _environ(documents)["QUIRE_READ_ONLY"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("persistence", "storage", "strategy"),
+    [
+        ({"accessModes": ["ReadWriteMany"]}, {}, "RollingUpdate"),
+        ({"accessModes": ["ReadWriteOnce", "ReadWriteMany"]}, {}, "RollingUpdate"),
+        ({"accessModes": ["ReadWriteOnce"]}, {}, "Recreate"),
+        ({"accessModes": ["ReadWriteOncePod"]}, {}, "Recreate"),
+        ({"accessModes": ["ReadWriteOnce"], "existingClaim": "packages"}, {}, "Recreate"),
+        ({"accessModes": ["ReadWriteOnce"]}, {"kind": "bucket", "url": "s3://acme/python"}, "RollingUpdate"),
+    ],
+)
+def test_the_old_pod_goes_first_where_two_nodes_cannot_mount(
+    tmp_path: Path, persistence: dict[str, Any], storage: dict[str, Any], strategy: str
+) -> None:
+    """Else a new pod on another node would wait for the volume, and the old one for the new pod."""
+    values = {"persistence": persistence, "storage": storage, "replicas": 1}
+    documents = rig.rendered("helm 4", rig.given(tmp_path, values))
+    assert rig.one(documents, "Deployment")["spec"]["strategy"]["type"] == strategy
+
+
 def test_the_image(tmp_path: Path) -> None:
     """A digest comes before a tag; without both it is the chart's version of quire, which is this one."""
     from quire import __version__
@@ -443,7 +493,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"persistence": {"accessModes": ["ReadWriteOnce"]}, "replicas": 1, "autoscaling": {"enabled": True}},
         "Several replicas",
     ),
-    ({"terminationGracePeriodSeconds": 5}, "must be greater than drainSeconds"),
+    (
+        {"persistence": {"accessModes": ["ReadWriteOnce"], "existingClaim": "packages"}},
+        "Several replicas share one volume",
+    ),
+    ({"terminationGracePeriodSeconds": 5}, f"at least 40: drainSeconds and {GRACE_SECONDS + ENDING_SECONDS}"),
+    ({"drainSeconds": 30, "terminationGracePeriodSeconds": 64}, "at least 65"),
     ({"storage": {"kind": "nfs"}}, "kind"),
     ({"storage": {"kind": "bucket", "url": "https://acme.example.org"}}, "url"),
     ({"storage": {"kind": "bucket", "url": "s3://key:secret@acme-packages/python"}}, "url"),
@@ -458,6 +513,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"backup": {"enabled": True}}, "needs one place"),
     ({"backup": {"enabled": True, "url": "s3://acme-backup/python", "existingClaim": "backups"}}, "needs one place"),
     ({"backup": {"enabled": True, "existingClaim": "index-quire"}}, "the claim of the packages"),
+    (
+        {
+            "persistence": {"accessModes": ["ReadWriteOncePod"]},
+            "replicas": 1,
+            "backup": {"enabled": True, "existingClaim": "backups"},
+        },
+        "persistence.accessModes is ReadWriteOncePod",
+    ),
     ({"backup": {"url": "acme-backup"}}, "url"),
     ({"backup": {"schedule": "daily"}}, "schedule"),
     ({"backup": {"schedule": "15 3 * *"}}, "schedule"),
@@ -618,6 +681,25 @@ def test_backups_stand_apart(tmp_path: Path, name: str) -> None:
         goes_out = "storage" in SETS[name] or "url" in SETS[name]["backup"]
         assert bool(policy["egress"]) == goes_out
     assert rig.kinds(about) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "replicas", "together"),
+    [("ReadWriteMany", 1, False), ("ReadWriteOnce", 1, True), ("ReadWriteOnce", 0, False)],
+)
+def test_a_backup_runs_where_the_volume_is(tmp_path: Path, mode: str, replicas: int, together: bool) -> None:
+    """A volume that one node mounts is read on that node: its pods go where a pod of the server is, if there is one."""
+    values = SETS["backup to a volume"] | {"persistence": {"accessModes": [mode]}, "replicas": replicas}
+    documents = rig.rendered("helm 4", rig.given(tmp_path, values))
+    for document in documents:
+        rig.validate(document, rig.KUBERNETES[0])
+    affinity = _pods(documents)[1].get("affinity", {})
+    assert bool(affinity) == together
+    if together:
+        (term,) = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+        selector = rig.one(documents, "Deployment")["spec"]["selector"]["matchLabels"]
+        assert term["labelSelector"]["matchLabels"] == selector
 
 
 def test_a_backup_of_a_bucket(tmp_path: Path) -> None:

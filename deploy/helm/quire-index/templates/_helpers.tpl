@@ -14,12 +14,12 @@
 {{- end -}}
 
 {{- define "quire.selector" -}}
-app.kubernetes.io/name: {{ include "quire.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "quire.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "quire.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{ include "quire.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -45,6 +45,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default (include "quire.fullname" .) .Values.persistence.existingClaim -}}
 {{- end -}}
 
+{{- /* Not empty where one node at a time can mount the packages. */ -}}
+{{- define "quire.oneNode" -}}
+{{- if and (ne .Values.storage.kind "bucket") (not (has "ReadWriteMany" .Values.persistence.accessModes)) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- /* The prefix of every address, begun by a slash and ended without one; nothing for none. */ -}}
 {{- define "quire.prefix" -}}
 {{- with trimAll "/" .Values.baseUrl -}}/{{ . }}{{- end -}}
@@ -56,12 +63,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "quire.backup.selector" -}}
-app.kubernetes.io/name: {{ printf "%s-backup" (include "quire.name" . | trunc 56 | trimSuffix "-") }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ printf "%s-backup" (include "quire.name" . | trunc 56 | trimSuffix "-") | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "quire.backup.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{ include "quire.backup.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -97,7 +104,7 @@ capabilities:
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -122,7 +129,7 @@ imagePullSecrets:
 {{- if .Values.storage.caSecret }}
 - name: ca
   secret:
-    secretName: {{ .Values.storage.caSecret }}
+    secretName: {{ .Values.storage.caSecret | quote }}
     defaultMode: 0440
     items:
       - key: {{ .Values.storage.caKey | quote }}
@@ -189,8 +196,7 @@ which nodes answer for a pod's identity (AWS, Azure, Google Cloud, EKS). */ -}}
 {{- if and .Values.storage.endpoint (not (hasPrefix "s3://" .Values.storage.url)) -}}
 {{- fail "storage.endpoint is for s3:// only." -}}
 {{- end -}}
-{{- $shared := or $bucket (has "ReadWriteMany" .Values.persistence.accessModes) .Values.persistence.existingClaim -}}
-{{- if and (not $shared) (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
+{{- if and (include "quire.oneNode" .) (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
 {{- fail "Several replicas share one volume: persistence.accessModes needs ReadWriteMany, or set replicas to 1." -}}
 {{- end -}}
 {{- if .Values.serviceMonitor.enabled -}}
@@ -212,8 +218,13 @@ which nodes answer for a pod's identity (AWS, Azure, Google Cloud, EKS). */ -}}
 {{- if and .Values.backup.existingClaim (ne .Values.storage.kind "bucket") (eq .Values.backup.existingClaim (include "quire.claim" .)) -}}
 {{- fail "backup.existingClaim is the claim of the packages; a backup belongs on another volume." -}}
 {{- end -}}
+{{- if and (include "quire.oneNode" .) (has "ReadWriteOncePod" .Values.persistence.accessModes) -}}
+{{- fail "backup.enabled needs a second pod on the volume, but persistence.accessModes is ReadWriteOncePod; take ReadWriteOnce." -}}
 {{- end -}}
-{{- if le (int .Values.terminationGracePeriodSeconds) (int .Values.drainSeconds) -}}
-{{- fail "terminationGracePeriodSeconds must be greater than drainSeconds, else no request is finished." -}}
+{{- end -}}
+{{- /* Requests under way have 30 seconds after the draining, and the end of the process 5 more. */ -}}
+{{- $grace := add .Values.drainSeconds 35 -}}
+{{- if lt (int64 .Values.terminationGracePeriodSeconds) $grace -}}
+{{- fail (printf "terminationGracePeriodSeconds must be at least %d: drainSeconds and 35, else requests under way are cut off." $grace) -}}
 {{- end -}}
 {{- end -}}
