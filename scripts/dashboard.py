@@ -178,7 +178,14 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("failed: {{upstream}}", "time() - max by (upstream) (quire_upstream_last_failure_timestamp_seconds$OF)"),
             (
                 "failing: {{upstream}}",
-                "time() - (min by (upstream) (quire_upstream_failing_since_timestamp_seconds$OF > 0))",
+                # as the alert QuireUpstreamDown has it
+                (
+                    "time() - (min by (upstream) (quire_upstream_failing_since_timestamp_seconds$OF > 0)"
+                    " > max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF)"
+                    " or max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF))"
+                    " and max by (upstream) (quire_upstream_last_failure_timestamp_seconds$OF)"
+                    " > max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF)"
+                ),
             ),
             (
                 "asked again in: {{upstream}}",

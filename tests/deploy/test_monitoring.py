@@ -104,6 +104,12 @@ def test_every_metric_is_shown_or_watched() -> None:
     assert {metric.name for metric in METRICS} <= {re.sub("_bucket$", "", name) for name in shown}
 
 
+def test_the_page_says_what_to_do_at_every_alert() -> None:
+    """docs/how-to/monitoring.md has a row for each rule, and names no other."""
+    page = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
+    assert set(re.findall(r"\bQuire[A-Z]\w+", page)) == set(re.findall(r"alert: (\w+)", rules()))
+
+
 def checked(*arguments: object) -> str:
     """The output of a program, which must succeed."""
     done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -171,12 +177,26 @@ CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
     ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, DAY, None),
     ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, 3 * DAY - 10, {}),
     ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{DAY} 90000x{2 * DAY}"}, 3 * DAY - 10, None),
-    ("QuireUpstreamDown", {'quire_upstream_failing_since_timestamp_seconds{upstream="pypi"}': "0x60"}, 60, None),
-    (
-        "QuireUpstreamDown",
-        {'quire_upstream_failing_since_timestamp_seconds{upstream="pypi"}': "0x10 600x50"},
-        50,
-        {"upstream": "pypi"},
+    *(
+        (
+            "QuireUpstreamDown",
+            {
+                f'quire_upstream_{name}_timestamp_seconds{{instance="{instance}",upstream="pypi"}}': f"{time}x60"
+                for instance, times in (("a", a), ("b", b))
+                for name, time in zip(("failing_since", "last_failure", "last_answer"), times, strict=True)
+            },
+            60,
+            labels,
+        )
+        for a, b, labels in (
+            ((0, 0, 3000), (0, 600, 1200), None),  # both answer
+            ((600, 3300, 300), (0, 0, 0), {"upstream": "pypi"}),  # one asks, and it fails since minute 10
+            ((600, 900, 300), (0, 0, 3000), None),  # one failed and asks no more, the other one got an answer since
+            ((600, 900, 300), (3300, 3400, 3000), None),  # and fails again, but for some minutes only
+            ((600, 900, 300), (3300, 3400, 1500), {"upstream": "pypi"}),  # or for longer
+            ((3300, 3400, 300), (0, 0, 0), None),  # nothing was asked for long, until some minutes ago
+            ((600, 3300, 0), (0, 0, 0), {"upstream": "pypi"}),  # it never answered
+        )
     ),
     (
         "QuireMirrorStale",
