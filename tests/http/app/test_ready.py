@@ -19,7 +19,15 @@ import pytest
 from quire.access import defining
 from quire.access.document import EMPTY
 from quire.domain.errors import StoreError, StoreFull
-from quire.http.app.ready import DRAINING, HOLDS_SECONDS, SILENT, Readiness, StoreProbe
+from quire.http.app.ready import (
+    COUNTS_SECONDS,
+    DRAINING,
+    HOLDS_SECONDS,
+    REFRESH_SECONDS,
+    SILENT,
+    Readiness,
+    StoreProbe,
+)
 from quire.index.index import Index
 from quire.process.siblings import RUNTIME_VARIABLE, folder_of, is_draining, mark_draining, shared_folder
 from quire.store.posix.store import PosixStore
@@ -59,6 +67,48 @@ def test_a_verdict_holds_for_a_second() -> None:
         clock.now = 2 * HOLDS_SECONDS
         assert await readiness.problem() is None
         assert not readiness.failed
+
+    asyncio.run(ask())
+
+
+def test_an_old_failure_does_not_count() -> None:
+    """A worker that was asked once, when the store failed, and never since, does not know of a failure for good."""
+    clock = Clock(0.0)
+
+    def probe() -> None:
+        raise StoreError("The disk is gone.")
+
+    async def ask() -> None:
+        readiness = Readiness(probe, never, clock=clock)
+        assert await readiness.problem() is not None
+        clock.now = COUNTS_SECONDS - 0.01
+        assert readiness.failed
+        clock.now = COUNTS_SECONDS
+        assert not readiness.failed
+
+    asyncio.run(ask())
+
+
+def test_metrics_begin_few_checks() -> None:
+    """One, where none was asked for lately: not at each scrape, not while one is under way."""
+    clock, go = Clock(0.0), threading.Event()
+
+    async def ask() -> None:
+        readiness = Readiness(lambda: go.wait(DEADLINE), never, clock=clock, patience=DEADLINE)
+        readiness.refresh()
+        clock.now = REFRESH_SECONDS
+        readiness.refresh()
+        assert readiness.checks == 1
+        go.set()
+        assert await readiness.problem() is None
+        clock.now = 2 * REFRESH_SECONDS
+        assert await readiness.problem() is None
+        assert readiness.checks == 2
+        readiness.refresh()
+        assert readiness.checks == 2
+        clock.now = 3 * REFRESH_SECONDS
+        readiness.refresh()
+        assert readiness.checks == 3
 
     asyncio.run(ask())
 
@@ -221,6 +271,15 @@ def test_a_server_says_that_it_is_ready(tmp_path: Path) -> None:
         assert site.get("/health").status_code == 200
         incoming.with_name("elsewhere").rename(incoming)
         until(lambda: site.get("/ready").status_code == 200)
+
+
+def test_the_metrics_need_no_prober(tmp_path: Path) -> None:
+    """A request for the metrics has the store checked where nothing asks for /ready, and does not wait for it."""
+    with serve(tmp_path, *OPEN) as site:
+        incoming = site.root / "quire" / "incoming"
+        incoming.rename(incoming.with_name("elsewhere"))
+        assert "quire_ready 1" in site.get("/metrics").text
+        until(lambda: "quire_ready 0" in site.get("/metrics").text)
 
 
 def test_a_store_that_is_not_as_declared_is_ready(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def run(flags: Sequence[str], most: int, burst: int) -> dict[str, Any]:
         return {
             "page": _alone(server, _PAGE, most),
             "list": _alone(server, "/simple/", most),
-            "burst": _together(server, burst),
+            "burst": _together(server, burst, 2 * most),
         }
 
 
@@ -50,7 +50,16 @@ def _alone(server: Server, path: str, most: int) -> dict[str, float]:
             return counts
 
 
-def _together(server: Server, requests: int) -> dict[str, float]:
+def _together(server: Server, requests: int, most: int) -> dict[str, float]:
+    """As `_burst`, but for one in which a request for the metrics had the store checked: the next one has none."""
+    began = time.monotonic()
+    while True:
+        counts = _burst(server, requests)
+        if counts["all"] <= most or time.monotonic() - began > _DEADLINE:
+            return counts
+
+
+def _burst(server: Server, requests: int) -> dict[str, float]:
     """All of them are with the server before the first of its questions is answered."""
     counter = nfs_report.counter(A)
     with ThreadPoolExecutor(requests) as pool:

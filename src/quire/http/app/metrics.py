@@ -19,6 +19,7 @@ async def metrics(request: Request) -> Response:
     if worker.settings.metrics == "off":
         raise NotFound("This server does not show its metrics.")
     with_names = await worker.access.has_everywhere(request, Right.METRICS)
+    worker.readiness.refresh()  # for the next page: this one does not wait for the store
     accept = request.headers.get("accept", "")
     # not among the readers: they may all be waiting for a store that hangs, which is when operators need this page
     body, media_type = await asyncio.to_thread(worker.metrics.page, accept, with_names=with_names)

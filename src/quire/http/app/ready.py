@@ -8,6 +8,9 @@ holds for a second, and while a check is under way all requests wait for that on
 fail: the call never returns. The check therefore runs in a thread of its own; when it has not ended
 in time the answer is no, and no second check begins.
 
+A scrape of the metrics begins a check as well, and shows the verdict of the last one: not every server has a load
+balancer that asks.
+
 A store that is not as a configuration file declares it is no reason either: the answer says so, and is 200.
 
 A full disk is no reason to be taken out of service: every download still works, and every server of the volume would go
@@ -34,6 +37,11 @@ from quire.store.contracts import Record
 
 HOLDS_SECONDS = 1.0
 """How long a verdict holds."""
+REFRESH_SECONDS = 10.0
+"""How old a verdict is before a scrape of the metrics begins another check: less than the time between two scrapes."""
+COUNTS_SECONDS = 300.0
+"""How long the metrics count a failure: longer than the time between two scrapes. A worker that nothing asks any more
+does not see that the store works again."""
 PATIENCE_SECONDS = 5.0
 """How long the store may take to answer; health checks of load balancers usually give up after that."""
 
@@ -90,8 +98,8 @@ class Readiness:
 
     @property
     def failed(self) -> bool:
-        """Whether the last check found the store unusable, or has not come back in time."""
-        return self._hangs or self._verdict is not None
+        """Whether a check has not come back in time, or the last one, not long ago, found the store unusable."""
+        return self._hangs or (self._verdict is not None and self._clock() - self._begun < COUNTS_SECONDS)
 
     @property
     def _hangs(self) -> bool:
@@ -113,6 +121,11 @@ class Readiness:
             return await asyncio.wait_for(asyncio.shield(self._check), self._patience)
         except TimeoutError:
             return SILENT
+
+    def refresh(self) -> None:
+        """Begin a check, which is not waited for, where none was asked for lately."""
+        if self._check is None and self._clock() - self._begun >= REFRESH_SECONDS:
+            self._begin()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
