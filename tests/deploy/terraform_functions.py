@@ -135,6 +135,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "slice": lambda values, start, end: values[start:end],
     "startswith": lambda text, beginning: text.startswith(beginning),
     "substr": _substr,
+    "tonumber": float,
     "toset": lambda values: sorted(set(values)),
     "tostring": tostring,
 }

@@ -36,6 +36,7 @@ FOUND: Mapping[str, Any] = {
     "data.aws_subnet.load_balancer[1].cidr_block": "10.0.1.0/24",
     "data.aws_subnet.service[0].cidr_block": "10.0.10.0/24",
     "data.aws_subnet.service[1].cidr_block": "10.0.11.0/24",
+    "data.aws_vpc.main[0].cidr_block_associations": [{"cidr_block": "10.0.0.0/16"}, {"cidr_block": "10.1.0.0/16"}],
     "aws_s3_bucket.packages[0].id": "quire-packages-1",
 }
 """The answers of data sources in the tests, and what AWS calls a new bucket."""

@@ -93,12 +93,17 @@ def test_the_schedule_starts_this_task_alone() -> None:
     assert all(each.of("condition") for each in found.values())
 
 
-def test_a_day_without_a_backup_is_an_alarm() -> None:
-    """It counts the log lines of whole backups, and none is bad."""
+def test_a_day_and_a_half_without_a_backup_is_an_alarm() -> None:
+    """It counts the log lines of whole backups. A nightly one may take longer than the one before, so a day is too
+    short. Other lines count as 0: without any number CloudWatch would look further back for one."""
     made = of("backups-of-volume")
     alarm = made.resources("aws_cloudwatch_metric_alarm")["backups[0]"].arguments
-    assert (alarm["treat_missing_data"], alarm["period"], alarm["threshold"]) == ("breaching", 86400, 1)
-    pattern = made.resources("aws_cloudwatch_log_metric_filter")["backups[0]"].arguments["pattern"]
+    assert (alarm["treat_missing_data"], alarm["statistic"], alarm["threshold"]) == ("breaching", "Sum", 1)
+    assert (alarm["period"], alarm["evaluation_periods"]) == (12 * 3600, 3)
+    metric = made.resources("aws_cloudwatch_log_metric_filter")["backups[0]"]
+    (transformation,) = metric.of("metric_transformation")
+    assert transformation.arguments["default_value"] == "0"
+    pattern = metric.arguments["pattern"]
     assert pattern == '{ $.event = "backed up" && $.missing = 0 }'
     environment = {each["name"]: each["value"] for each in container(made)["environment"]}
     assert environment["QUIRE_VERBOSE"] == "1"

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from quire.servers import ENDING_SECONDS, GRACE_SECONDS
 from tests.deploy.terraform_functions import TerraformError
 from tests.deploy.terraform_module import plan, rendered_container_definition
+from tests.deploy.terraform_values import Unknown
 from tests.deploy.terraform_variations import SECRET, VARIATIONS, only, settings_of
 
 every_variation = pytest.mark.parametrize("variation", VARIATIONS)
@@ -113,6 +115,8 @@ def test_nonsense_is_refused(name: str, value: object) -> None:
         ({"existing_bucket": "acme-packages"}, "storage must be s3"),
         ({"storage": "s3"}, "s3_endpoint_route_table_ids"),
         (VARIATIONS["bucket"] | {"existing_efs_file_system_id": "fs-0123456789abcdef0"}, "existing_efs_file_system_id"),
+        ({"stop_timeout": 39}, f"QUIRE_DRAIN_SECONDS and {GRACE_SECONDS + ENDING_SECONDS}"),
+        ({"environment_variables": {"QUIRE_DRAIN_SECONDS": "90"}}, "stop_timeout"),
     ],
 )
 def test_inputs_that_do_not_fit_together_are_refused(inputs: dict[str, Any], word: str) -> None:
@@ -125,6 +129,50 @@ def test_an_input_that_is_not_there_is_refused() -> None:
     """The plan is as strict as Terraform about names."""
     with pytest.raises(TerraformError, match="dockerimage"):
         plan({"dockerimage": "quire"})
+
+
+NEW = {
+    **{f"data.aws_subnet.service[{number}].cidr_block": Unknown(f"cidr {number}") for number in range(2)},
+    "data.aws_route53_zone.main.name": Unknown("zone"),
+}
+"""Nothing is known of subnets and a zone that are made in the same run."""
+
+
+def test_subnets_may_be_made_in_the_same_run() -> None:
+    """All resources of a subnet or a name have keys that are known before it is made."""
+    subnets = [Unknown("aws_subnet.a.id"), Unknown("aws_subnet.b.id")]
+    made = plan({"service_subnets": subnets}, NEW)
+    assert made.resources("aws_efs_mount_target").keys() == {'volume["0"]', 'volume["1"]'}
+    rules = made.resources("aws_vpc_security_group_egress_rule")
+    assert len([name for name in rules if name.startswith("service_nfs")]) == 2
+    assert made.resources("aws_route53_record").keys() == {'certificate["pypiserver"]', 'service["pypiserver"]'}
+
+
+def test_mount_targets_of_the_replaced_module_keep_their_keys() -> None:
+    """That module calls its subnets asg_subnets, and has the mount targets under their ids."""
+    keys = plan(VARIATIONS["old-names"]).resources("aws_efs_mount_target").keys()
+    assert keys == {'volume["subnet-0000000000000000a"]', 'volume["subnet-0000000000000000b"]'}
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+def test_the_longest_name_fits_everywhere(variation: str) -> None:
+    """AWS bounds the names of most resources, each in its own way."""
+    limits = {
+        ("aws_iam_role", "name_prefix"): 38,
+        ("aws_lb", "name"): 32,
+        ("aws_s3_bucket", "bucket_prefix"): 37,
+        ("aws_backup_vault", "name"): 50,
+        ("aws_backup_plan", "name"): 50,
+        ("aws_backup_selection", "name"): 50,
+        ("aws_efs_file_system", "creation_token"): 64,
+        ("aws_scheduler_schedule", "name"): 64,
+        ("aws_cloudwatch_event_rule", "name"): 64,
+    }
+    made = plan(VARIATIONS[variation] | {"service_name": "q" * 32})
+    assert list(made.refusals()) == []
+    for (type_name, argument), most in limits.items():
+        for address, values in made.resources(type_name).items():
+            assert len(values.arguments[argument]) <= most, f"{type_name}.{address}"
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------

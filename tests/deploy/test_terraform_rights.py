@@ -161,11 +161,23 @@ def test_an_existing_volume_stays_its_owners() -> None:
     assert made.output("efs_file_system_id") == "fs-0123456789abcdef0"
 
 
+def test_tasks_reach_the_mount_targets() -> None:
+    """Those of a new volume are in the subnets of the tasks, those of an existing one anywhere in the VPC."""
+    for variation, networks in (
+        ("as-it-comes", {"10.0.10.0/24", "10.0.11.0/24"}),
+        ("existing-volume", {"10.0.0.0/16", "10.1.0.0/16"}),
+    ):
+        rules = plan(VARIATIONS[variation]).resources("aws_vpc_security_group_egress_rule").values()
+        nfs = [rule.arguments for rule in rules if rule.arguments["from_port"] == 2049]
+        assert {rule["cidr_ipv4"] for rule in nfs} == networks
+
+
 def test_names_move_on_request() -> None:
     """Without create_dns_records there is a certificate for the names, and they lead where they led."""
     before, after = (plan({"create_dns_records": wanted}).resources("aws_route53_record") for wanted in (False, True))
-    assert before.keys() == {'certificate["pypiserver.example.com"]'}
-    assert after.keys() - before.keys() == {'service["pypiserver.example.com"]'}
+    assert before.keys() == {'certificate["pypiserver"]'}
+    assert after.keys() - before.keys() == {'service["pypiserver"]'}
+    assert after['service["pypiserver"]'].arguments["name"] == "pypiserver.example.com"
     assert all(record.arguments["allow_overwrite"] is True for record in after.values())
 
 

@@ -20,7 +20,7 @@ data "aws_iam_policy_document" "backup_assume" {
 
 resource "aws_iam_role" "backup" {
   count              = local.back_up_volume ? 1 : 0
-  name_prefix        = "${var.service_name}-backup-"
+  name_prefix        = "${substr(var.service_name, 0, 30)}-backup-" # 38 characters at most
   assume_role_policy = data.aws_iam_policy_document.backup_assume[0].json
   tags               = local.tags
 }
@@ -69,7 +69,7 @@ resource "aws_backup_plan" "efs" {
 
 resource "aws_backup_selection" "efs" {
   count        = local.back_up_volume ? 1 : 0
-  name         = "${var.service_name}-efs-backup-selection"
+  name         = "${substr(var.service_name, 0, 29)}-efs-backup-selection" # 50 characters at most
   plan_id      = aws_backup_plan.efs[0].id
   iam_role_arn = aws_iam_role.backup[0].arn
   resources    = [local.file_system_arn]

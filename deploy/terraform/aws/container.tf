@@ -58,8 +58,8 @@ locals {
       tmpfs        = [{ containerPath = local.scratch_path, size = floor(local.memory / 4), mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
     }
 
-    # Alive, not ready: a task that has lost its store gets no requests any more (the load balancer sees to that), but
-    # the program in it is not at fault, and starting it again would not help.
+    # Alive, not ready: the load balancer asks for that, and gives a task that has lost its store no requests. ECS replaces a
+    # task that fails either check.
     healthCheck = {
       command     = ["CMD", "/opt/quire/bin/python", "-P", "-m", "quire_image.health"]
       interval    = 15

@@ -6,7 +6,8 @@ data "aws_route53_zone" "main" {
 }
 
 locals {
-  hostnames = [for name in var.dns_names : "${name}.${data.aws_route53_zone.main.name}"]
+  hostname  = { for name in var.dns_names : name => "${name}.${data.aws_route53_zone.main.name}" }
+  hostnames = [for name in var.dns_names : local.hostname[name]]
 }
 
 resource "aws_acm_certificate" "main" {
@@ -24,11 +25,11 @@ resource "aws_acm_certificate" "main" {
 # certificate for this name has this very record already.
 resource "aws_route53_record" "certificate" {
   provider        = aws.dns
-  for_each        = toset(local.hostnames)
+  for_each        = toset(var.dns_names) # without the zone's name, which is not known while the zone is being made
   zone_id         = var.zone_id
-  name            = one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_name if option.domain_name == each.value])
-  type            = one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_type if option.domain_name == each.value])
-  records         = [one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_value if option.domain_name == each.value])]
+  name            = one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_name if option.domain_name == local.hostname[each.key]])
+  type            = one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_type if option.domain_name == local.hostname[each.key]])
+  records         = [one([for option in aws_acm_certificate.main.domain_validation_options : option.resource_record_value if option.domain_name == local.hostname[each.key]])]
   ttl             = 60
   allow_overwrite = true
 }
@@ -41,9 +42,9 @@ resource "aws_acm_certificate_validation" "main" {
 # allow_overwrite: taking a name over from another deployment is one step, during which the name never fails to resolve.
 resource "aws_route53_record" "service" {
   provider        = aws.dns
-  for_each        = toset(var.create_dns_records ? local.hostnames : [])
+  for_each        = toset(var.create_dns_records ? var.dns_names : [])
   zone_id         = var.zone_id
-  name            = each.value
+  name            = local.hostname[each.key]
   type            = "A"
   allow_overwrite = true
 

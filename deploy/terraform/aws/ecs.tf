@@ -101,6 +101,7 @@ resource "aws_ecs_service" "main" {
     aws_vpc_endpoint.s3,
     aws_vpc_security_group_egress_rule.service_https,
     aws_vpc_security_group_egress_rule.service_nfs,
+    aws_vpc_security_group_egress_rule.service_existing_nfs,
   ]
 
   lifecycle {
@@ -109,6 +110,11 @@ resource "aws_ecs_service" "main" {
     precondition {
       condition     = length(local.service_subnets) > 0
       error_message = "Give service_subnets (or asg_subnets): at least one subnet for the tasks."
+    }
+
+    precondition {
+      condition     = var.stop_timeout >= tonumber(local.container_environment["QUIRE_DRAIN_SECONDS"]) + 35
+      error_message = "stop_timeout is less than QUIRE_DRAIN_SECONDS and 35 (30 for requests under way, 5 to end), so requests would be cut off; 5 is the default of the former."
     }
 
     precondition {

@@ -4,10 +4,11 @@
 # of source the file system in the state is the same one, not a new one.
 
 locals {
-  uses_volume        = var.storage == "efs"
-  create_file_system = local.uses_volume && var.existing_efs_file_system_id == null
-  file_system_id     = local.create_file_system ? aws_efs_file_system.volume[0].id : var.existing_efs_file_system_id
-  file_system_arn    = local.file_system_id == null ? null : "arn:${local.partition}:elasticfilesystem:${local.region}:${local.account_id}:file-system/${local.file_system_id}"
+  uses_volume          = var.storage == "efs"
+  create_file_system   = local.uses_volume && var.existing_efs_file_system_id == null
+  mount_target_subnets = local.create_file_system ? local.service_subnets : []
+  file_system_id       = local.create_file_system ? aws_efs_file_system.volume[0].id : var.existing_efs_file_system_id
+  file_system_arn      = local.file_system_id == null ? null : "arn:${local.partition}:elasticfilesystem:${local.region}:${local.account_id}:file-system/${local.file_system_id}"
 }
 
 moved {
@@ -61,8 +62,10 @@ resource "aws_efs_file_system" "volume" {
   }
 }
 
+# Under numbers, as the ids of subnets that are made in the same run are not known before; under the ids where the subnets
+# have the name of the module for pypiserver, which has its mount targets under them.
 resource "aws_efs_mount_target" "volume" {
-  for_each        = toset(local.create_file_system ? local.service_subnets : [])
+  for_each        = { for number, id in local.mount_target_subnets : (var.asg_subnets != null ? id : tostring(number)) => id }
   file_system_id  = local.file_system_id
   subnet_id       = each.value
   security_groups = [aws_security_group.efs[0].id]

@@ -10,6 +10,11 @@ data "aws_subnet" "load_balancer" {
   id    = var.load_balancer_subnets[count.index]
 }
 
+data "aws_vpc" "main" {
+  count = local.uses_volume && !local.create_file_system ? 1 : 0
+  id    = local.vpc_id
+}
+
 locals {
   vpc_id = data.aws_subnet.load_balancer[0].vpc_id
 }
@@ -89,9 +94,20 @@ resource "aws_vpc_security_group_egress_rule" "service_https" {
   tags              = local.tags
 }
 
-# By network, not by group: the mount targets of an existing file system have a group that is not ours.
 resource "aws_vpc_security_group_egress_rule" "service_nfs" {
-  for_each          = toset(local.uses_volume ? distinct(data.aws_subnet.service[*].cidr_block) : [])
+  count             = local.create_file_system ? length(local.service_subnets) : 0
+  security_group_id = aws_security_group.service.id
+  description       = "The volume"
+  cidr_ipv4         = data.aws_subnet.service[count.index].cidr_block
+  ip_protocol       = "tcp"
+  from_port         = 2049
+  to_port           = 2049
+  tags              = local.tags
+}
+
+# The mount targets of an existing file system have a group that is not ours, and may be in other subnets of the zones.
+resource "aws_vpc_security_group_egress_rule" "service_existing_nfs" {
+  for_each          = toset(flatten([for vpc in data.aws_vpc.main : vpc.cidr_block_associations[*].cidr_block]))
   security_group_id = aws_security_group.service.id
   description       = "The volume"
   cidr_ipv4         = each.value

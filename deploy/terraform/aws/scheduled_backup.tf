@@ -285,7 +285,9 @@ resource "aws_scheduler_schedule" "backup" {
   depends_on = [aws_iam_role_policy.scheduler, aws_iam_role_policy.scheduled_backup]
 }
 
-# A whole backup logs one line: the alarm goes off when there was none for a day, whatever the reason.
+# A whole backup logs one line: the alarm goes off when there was none for 36 hours, whatever the reason. A day would be too
+# short, as one night's backup may take longer than the last one's. All other lines count as 0: where it finds no numbers
+# CloudWatch looks further back, and would see the last backup for longer.
 resource "aws_cloudwatch_log_metric_filter" "backups" {
   count          = local.back_up ? 1 : 0
   name           = "quire_backups_total"
@@ -293,22 +295,23 @@ resource "aws_cloudwatch_log_metric_filter" "backups" {
   pattern        = "{ $.event = \"backed up\" && $.missing = 0 }"
 
   metric_transformation {
-    name      = "quire_backups_total"
-    namespace = local.metrics_namespace
-    value     = "1"
-    unit      = "Count"
+    name          = "quire_backups_total"
+    namespace     = local.metrics_namespace
+    value         = "1"
+    default_value = "0"
+    unit          = "Count"
   }
 }
 
 resource "aws_cloudwatch_metric_alarm" "backups" {
   count               = local.back_up ? 1 : 0
   alarm_name          = "${var.service_name}-backups"
-  alarm_description   = "There was no whole backup for a day. The streams of the container backup in the service's log group say why."
+  alarm_description   = "There was no whole backup for a day and a half. The streams of the container backup in the service's log group say why."
   namespace           = local.metrics_namespace
   metric_name         = aws_cloudwatch_log_metric_filter.backups[0].name
   statistic           = "Sum"
-  period              = 86400
-  evaluation_periods  = 1
+  period              = 43200
+  evaluation_periods  = 3
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   treat_missing_data  = "breaching"

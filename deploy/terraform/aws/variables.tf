@@ -12,7 +12,7 @@ variable "service_subnets" {
 }
 
 variable "asg_subnets" {
-  description = "The name that service_subnets has in the module for pypiserver. Give one of the two."
+  description = "The name that service_subnets has in the module for pypiserver. Give one of the two. The mount targets of a deployment keep their addresses only while it keeps the name."
   type        = list(string)
   default     = null
 

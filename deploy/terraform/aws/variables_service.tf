@@ -145,7 +145,7 @@ variable "extra_arguments" {
 }
 
 variable "stop_timeout" {
-  description = "Seconds between SIGTERM and SIGKILL; 120 is the most that Fargate grants. quire itself serves on for 5 seconds (QUIRE_DRAIN_SECONDS) and then gives what is under way 30 more, so more than 40 changes nothing. Uploads that take longer need `deregistration_delay`."
+  description = "Seconds between SIGTERM and SIGKILL; 120 is the most that Fargate grants. quire itself serves on for 5 seconds (QUIRE_DRAIN_SECONDS) and then gives what is under way 30 more, so it is 40 at least, and more changes nothing. Uploads that take longer need `deregistration_delay`."
   type        = number
   default     = 120
 
