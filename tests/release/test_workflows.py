@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +53,33 @@ def test_each_action_is_named_by_its_digest_and_version(path: Any) -> None:
 def test_an_action_has_one_version_in_all_workflows() -> None:
     uses = {each for path in WORKFLOWS for each in re.findall(r"uses: (.*)", path.read_text())}
     assert len({each.partition("@")[0] for each in uses}) == len(uses)
+
+
+@pytest.mark.parametrize(
+    ("version", "final"),
+    [
+        ("1.0.0", True),
+        ("1.2.10", True),
+        ("1.0.0.post1", True),
+        ("1.1.0rc1", False),
+        ("1.1.0a2", False),
+        ("1.1.0b1", False),
+        ("1.1.0.dev3", False),
+        ("1.1.0rc1.post1", False),
+    ],
+)
+def test_latest_is_a_final_version(tmp_path: Path, version: str, final: bool) -> None:
+    """The image of a pre-release has the tag of its version, and the tag `latest` stays where it is."""
+    steps = _read(".github/workflows/release.yml")["jobs"]["image"]["steps"]
+    (script,) = (step["run"] for step in steps if step.get("id") == "name")
+    output = tmp_path / "output"
+    environ = {"PATH": os.defpath, "GITHUB_REPOSITORY_OWNER": "Acme", "GITHUB_OUTPUT": str(output)}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    subprocess.run(command, env=environ | {"GITHUB_REF_NAME": f"v{version}"}, check=True, timeout=60)
+    tags = re.findall(r"^ghcr\.io/acme/quire-index:(.*)$", output.read_text(), re.M)
+    assert tags == [version, *(["latest"] if final else [])]
+    (push,) = (step["with"] for step in steps if step.get("id") == "push")
+    assert push["tags"] == "${{ steps.name.outputs.tags }}"
 
 
 def test_a_commit_is_checked_as_by_make_lint() -> None:
