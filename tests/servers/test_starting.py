@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from quire.config.resolving import resolve, unknown_variables
 from quire.config.settings import SERVE_DEFAULTS
 from tests.asking import password_file
+from tests.documents import ROOT
 from tests.htpasswd import bcrypt_hash
 from tests.serving import Served, environment, free_port, quire_command, run_quire, running, until
 
@@ -135,6 +136,14 @@ def test_an_unknown_variable_is_reported(name: str, near: str | None) -> None:
     (sentence,) = unknown_variables({name: "x", "QUIRE_HOST": "::1", "OTHER": "x", "QUIRE_SETTINGS": ""})
     assert sentence.startswith(f"The environment variable {name} is no setting of quire and has no effect")
     assert near is None or sentence.endswith(f" (did you mean {near}?).")
+
+
+def test_variables_of_compose_are_known() -> None:
+    """People export those of deploy/compose as its page says, and use quire in the same shell."""
+    files = (ROOT / "deploy" / "compose").glob("compose*.yaml")
+    names = {name for file in files for name in re.findall(r"\$\{(QUIRE_\w+)", file.read_text())}
+    assert {"QUIRE_BUCKET", "QUIRE_LISTEN"} <= names
+    assert unknown_variables(dict.fromkeys(names, "x")) == []
 
 
 def test_commands_report_unknown_variables_too(tmp_path: Path) -> None:

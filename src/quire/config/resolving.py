@@ -94,8 +94,10 @@ OTHER_VARIABLES = (
     *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
 )
 """Variables of the environment that are read, and are no settings."""
-_OWN_VARIABLES = (*OTHER_VARIABLES, SETTINGS_VARIABLE, "QUIRE_RUNTIME")
-"""Those, and the ones by which processes of quire speak with each other."""
+_OF_COMPOSE = ("QUIRE_BACKUPS", "QUIRE_BUCKET", "QUIRE_IMAGE", "QUIRE_LISTEN", "QUIRE_TMP_SIZE")
+"""The files of deploy/compose read these, from the shell in which people use quire as well."""
+_OWN_VARIABLES = (*OTHER_VARIABLES, *_OF_COMPOSE, SETTINGS_VARIABLE, "QUIRE_RUNTIME")
+"""Those that need no warning: also the ones by which processes of quire speak with each other."""
 
 
 def in_force(settings: Settings) -> dict[str, Any]:
