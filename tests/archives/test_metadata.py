@@ -196,8 +196,9 @@ def test_zip_sdist_and_egg() -> None:
 
 def test_executable_egg() -> None:
     """An egg may begin with a shell script; a wheel may not."""
-    egg = b"#!/bin/sh\nexec python $0\n" + make_zip([("EGG-INFO/PKG-INFO", PKG_INFO)])
-    assert read(egg, "foo-1.0-py2.7.egg") == PKG_INFO
+    egg = make_zip([("EGG-INFO/PKG-INFO", PKG_INFO)])
+    for archive in (egg, with_zip64_records(egg)):
+        assert read(b"#!/bin/sh\nexec python $0\n" + archive, "foo-1.0-py2.7.egg") == PKG_INFO
     refused(b"#!/bin/sh\n" + make_zip(wheel_contents()), WHEEL)
 
 
@@ -250,6 +251,19 @@ def test_the_two_end_records_of_a_zip_agree() -> None:
     """Else readers differ in what the archive holds: it is refused."""
     data = make_zip(wheel_contents())
     for wrong in (with_zip64_records(data, count=1), with_zip64_records(data, size=10)):
+        refused(wrong, WHEEL)
+        assert not complete(wrong, WHEEL)
+
+
+def test_a_zip64_locator_leads_to_the_record_before_it() -> None:
+    """Some readers follow it to another directory, and some look right before it."""
+    data = with_zip64_records(make_zip(wheel_contents()))
+    locator, end = data.rindex(b"PK\x06\x07"), data.rindex(b"PK\x05\x06")
+    for place in (0, locator - 57, locator, len(data), 2**64 - 1):
+        wrong = data[: locator + 8] + struct.pack("<Q", place) + data[locator + 16 :]
+        refused(wrong, WHEEL)
+        assert not complete(wrong, WHEEL)
+    for wrong in (data[: locator - 56] + data[locator:], data[locator:], data[locator:end]):
         refused(wrong, WHEEL)
         assert not complete(wrong, WHEEL)
 

@@ -22,7 +22,7 @@ from tests.oracle.cases import (
     wheel,
     wheel_with,
 )
-from tests.oracle.zip_parts import DESCRIPTOR, ENCRYPTED, LINK, Entry, zip_of
+from tests.oracle.zip_parts import DESCRIPTOR, ENCRYPTED, LINK, PATCH, STRONGLY_ENCRYPTED, UTF8, Entry, zip_of
 
 
 def _metadata(extra: str = "", **fields: str) -> bytes:
@@ -348,6 +348,7 @@ def framing_cases() -> list[Case]:
     wide = struct.pack("<2H2Q", 1, 16, len(MODULE), len(zlib.compress(MODULE, wbits=-15)))
     packed = Entry(name, MODULE).fields()["packed"]
     unicode_path = struct.pack("<2HBL", 0x7075, 5 + 6, 1, zlib.crc32(b"foo.py")) + b"bar.py"
+    same_path = struct.pack("<2HBL", 0x7075, 5 + 6, 1, zlib.crc32(b"foo.py")) + b"foo.py"
     bare = entries(contents())
     inner = wheel()
     return [
@@ -438,6 +439,31 @@ def framing_cases() -> list[Case]:
             pypi=False,
             pip=False,
         ),
+        *[
+            Case(
+                f"zip64 end with another {field}",
+                zip_of(bare, zip64_end=True, zip64={field: number}),
+                pip="pip" in takers,
+                uv="uv" in takers,
+                pypi="pypi" in takers,
+            )
+            for field, number, takers in (
+                ("length", 45, {"pip"}),
+                ("disk", 1, {"pip", "pypi"}),
+                ("first_disk", 1, {"pip", "pypi"}),
+                ("here", 3, {"pip", "uv"}),
+                ("its_disk", 1, {"uv"}),
+                ("place", 0, {"pip", "pypi"}),
+                ("disks", 2, {"uv"}),
+            )
+        ],
+        Case(
+            "a zip64 locator without a record",
+            zip_of(bare, before_end=struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)),
+            pip=False,
+            uv=False,
+            pypi=False,
+        ),
         Case("an extra field", changed(name, local={"extra": b"UT\x05\0\1abcd"}, central={"extra": b"UT\x05\0\1abcd"})),
         Case(
             "a cut extra field",
@@ -458,6 +484,56 @@ def framing_cases() -> list[Case]:
             uv=False,
             pypi=False,
         ),
+        Case(
+            "another name in an extra field of the directory",
+            changed(name, central={"extra": unicode_path}),
+            uv=False,
+            pypi=False,
+        ),
+        Case(
+            "the same name in an extra field",
+            changed(name, local={"extra": same_path}, central={"extra": same_path}),
+        ),
+        Case(
+            "a cut extra field in the directory", changed(name, central={"extra": b"UT\x09\0\1"}), pip=False, uv=False
+        ),
+        Case("two zip64 fields in the directory", changed(name, central={"extra": bytes([1, 0, 0, 0] * 2)}), uv=False),
+        Case("an unneeded zip64 field in the directory", changed(name, central={"extra": wide}), uv=False),
+        Case(
+            "a zip64 size in the directory without its field",
+            changed(name, central={"size": 0xFFFFFFFF}),
+            uv=False,
+            pypi=False,
+        ),
+        *[
+            Case(f"version {version} in {where}", changed(name, **{where: {"version": version}}))
+            for where in ("local", "central")
+            for version in (63, 0x0314)
+        ],
+        Case("version 64 in local", changed(name, local={"version": 64}), uv=False),
+        Case("version 64 in central", changed(name, central={"version": 64}), pip=False, uv=False, pypi=False),
+        *[
+            Case(f"{what} in {where}", changed(name, **{where: {"flags": flag}}), pip=where == "local", uv=False)
+            for where in ("local", "central")
+            for what, flag in (("patched", PATCH), ("strongly encrypted", STRONGLY_ENCRYPTED))
+        ],
+        Case(
+            "a name that is UTF-8 in the directory only",
+            wheel_with(Entry("caf\xe9.py", b"x = 1\n", local={"flags": 0})),
+            pip=False,
+            uv=False,
+        ),
+        Case(
+            "a name that is UTF-8 in its header only",
+            wheel_with(Entry("caf\xe9.py", b"x = 1\n", central={"flags": 0})),
+            pip=False,
+            uv=False,
+            pypi=False,
+        ),
+        *[
+            Case(f"a plain name marked as UTF-8 in {where} only", changed(name, **{where: {"flags": UTF8}}))
+            for where in ("local", "central")
+        ],
         Case("many zeros", wheel_with(Entry("zeros", bytes(70 * 1024 * 1024))), pypi=False),
         Case("some zeros", wheel_with(Entry("zeros", bytes(10 * 1024 * 1024)))),
     ]

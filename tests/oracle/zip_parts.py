@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-UTF8, DESCRIPTOR, ENCRYPTED = 0x800, 0x8, 0x1
+UTF8, DESCRIPTOR, ENCRYPTED, PATCH, STRONGLY_ENCRYPTED = 0x800, 0x8, 0x1, 0x20, 0x40
 LINK = 0o120777
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A member. `local` and `central` override fields of one of the two headers: name, method, flags, crc, compressed,
-    size, extra."""
+    """A member. `local` and `central` override fields of one of the two headers: name, version, method, flags, crc,
+    compressed, size, extra."""
 
     name: str | bytes
     data: bytes = b""
@@ -43,6 +43,7 @@ class Entry:
         flags = self.flags | (UTF8 if isinstance(self.name, str) and not name.isascii() else 0)
         return {
             "name": name,
+            "version": 20,
             "method": self.method,
             "flags": flags,
             "crc": zlib.crc32(self.data),
@@ -61,11 +62,14 @@ def zip_of(
     comment: bytes = b"",
     before_end: bytes = b"",
     zip64_end: bool = False,
+    zip64: dict[str, int] | None = None,
     extensible: bytes = b"",
     end: dict[str, int] | None = None,
     directory_order: Sequence[int] | None = None,
 ) -> bytes:
-    """The archive. `end` overrides fields of the end record: here, count, size, offset."""
+    """The archive. `end` overrides fields of the end record: here, count, size, offset; `zip64` those of the zip64
+    end record (length, disk, first_disk, here, count, size, offset) and of its locator (its_disk, place, disks).
+    """
     body, directory = bytearray(prefix), []
     for entry in entries:
         body += entry.gap
@@ -78,7 +82,7 @@ def zip_of(
             body += struct.pack(
                 "<4s5H3L2H",
                 b"PK\x03\x04",
-                20,
+                local["version"],
                 local["flags"],
                 local["method"],
                 0,
@@ -98,7 +102,7 @@ def zip_of(
                     b"PK\x01\x02",
                     20,
                     3,
-                    20,
+                    central["version"],
                     central["flags"],
                     central["method"],
                     0,
@@ -124,11 +128,12 @@ def zip_of(
     body += listed
     if zip64_end:
         place = len(body)
-        body += struct.pack(
-            "<4sQ2H2L4Q", b"PK\x06\x06", 44 + len(extensible), 45, 45, 0, 0, len(directory), len(directory),
-            len(listed), start,
-        ) + extensible  # fmt: skip
-        body += struct.pack("<4sLQL", b"PK\x06\x07", 0, place, 1)
+        wide = {"length": 44 + len(extensible), "disk": 0, "first_disk": 0, "here": len(directory)}
+        wide |= {"count": len(directory), "size": len(listed), "offset": start}
+        wide |= {"its_disk": 0, "place": place, "disks": 1, **(zip64 or {})}
+        record = [wide[each] for each in ("disk", "first_disk", "here", "count", "size", "offset")]
+        body += struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", wide["length"], 45, 45, *record) + extensible
+        body += struct.pack("<4sLQL", b"PK\x06\x07", wide["its_disk"], wide["place"], wide["disks"])
         last = {"here": 0xFFFF, "count": 0xFFFF, "size": 0xFFFFFFFF, "offset": 0xFFFFFFFF}
     body += before_end
     body += struct.pack(

@@ -13,7 +13,7 @@ Sources: PKWARE's APPNOTE 4.3 to 4.5, PyPI's page on archives (docs.pypi.org/arc
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
 from quire.archives import limits
@@ -21,9 +21,10 @@ from quire.archives.refusals import Unbounded, damaged_zip, oversized, unsafe, u
 from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, Directory, ZipMember, zip64_sizes, zip_data
 from quire.domain.names import ParsedFilename, quoted
 
-_ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
+_ENCRYPTED, _DESCRIPTOR, _PATCH, _STRONGLY_ENCRYPTED, _UTF8_NAME = 0x1, 0x8, 0x20, 0x40, 0x800
+_NEWEST_VERSION = 63  # 6.3: installers refuse newer ones
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
-_ZIP64_LENGTHS = {0, 8, 16, 24, 28}
+_LOCAL_ZIP64_LENGTHS = {0, 16, 24, 28}
 
 
 def check_zip_layout(
@@ -45,12 +46,7 @@ def check_zip_layout(
     position = 0
     file.seek(0)
     for member in sorted(members, key=lambda each: each.offset):
-        if not (member.name.isascii() or member.flags & _UTF8_NAME):
-            raise unsafe(member.name, "has a name that is not marked as UTF-8", parsed)
-        if member.is_folder and (member.size or member.crc):
-            raise unsafe(member.name, "is a folder with data", parsed)
-        if member.has_comment:
-            raise unsafe(member.name, "has a comment", parsed)
+        _check_entry(member, parsed)
         if member.offset != position:
             raise unusable("has bytes between its members, or members that lie in each other", parsed)
         position += _check_local_header(file, member, parsed) + member.compressed
@@ -67,22 +63,37 @@ def check_zip_layout(
     return kept
 
 
+def _check_entry(member: ZipMember, parsed: ParsedFilename) -> None:
+    if not (member.name.isascii() or member.flags & _UTF8_NAME):
+        raise unsafe(member.name, "has a name that is not marked as UTF-8", parsed)
+    if member.is_folder and (member.size or member.crc):
+        raise unsafe(member.name, "is a folder with data", parsed)
+    if member.has_comment:
+        raise unsafe(member.name, "has a comment", parsed)
+    problem = _problem_of_extra(member.extra, member.raw_name, {8 * member.in_64_bits})
+    if problem is not None:
+        raise unsafe(member.name, problem, parsed)
+
+
 def _check_local_header(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> int:
     """The length of the header at the place where `file` stands; it stands behind it then."""
     header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size:
         raise damaged_zip(parsed)
-    signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL_HEADER.unpack(header)
+    fields = LOCAL_HEADER.unpack(header)
+    signature, version, flags, method, _, _, crc, compressed, size, name_length, extra_length = fields
     name, extra = file.read(name_length), file.read(extra_length)
     if signature != b"PK\x03\x04" or len(extra) != extra_length:
         raise damaged_zip(parsed)
-    if (flags | member.flags) & _DESCRIPTOR:
-        raise unsafe(member.name, "was written with a data descriptor, which readers interpret differently", parsed)
-    if (flags | member.flags) & _ENCRYPTED:
-        raise unsafe(member.name, "is encrypted", parsed)
+    problem = _problem_of_flags(flags | member.flags)
     if method not in {STORED, DEFLATED}:
-        raise unsafe(member.name, "is compressed otherwise than by deflate", parsed)
-    problem = _problem_of_extra(extra, name, stored=method == STORED)
+        problem = problem or "is compressed otherwise than by deflate"
+    elif max(version & 0xFF, member.version & 0xFF) > _NEWEST_VERSION:
+        problem = problem or "is of a newer version of the zip format than installers read"
+    elif not name.isascii() and (flags ^ member.flags) & _UTF8_NAME:
+        problem = problem or "has a name that only one of its headers marks as UTF-8"
+    zip64_lengths = _LOCAL_ZIP64_LENGTHS | ({8} if method == STORED else set())
+    problem = problem or _problem_of_extra(extra, name, zip64_lengths)
     if problem is not None:
         raise unsafe(member.name, problem, parsed)
     size, compressed = zip64_sizes(extra, size, compressed)
@@ -92,8 +103,20 @@ def _check_local_header(file: BinaryIO, member: ZipMember, parsed: ParsedFilenam
     return LOCAL_HEADER.size + len(name) + len(extra)
 
 
-def _problem_of_extra(extra: bytes, name: bytes, *, stored: bool) -> str | None:
-    """The problem of the extra fields of a local header; None when they have none."""
+def _problem_of_flags(flags: int) -> str | None:
+    """The problem of a member with these flags in either of its headers; None when it has none."""
+    if flags & _DESCRIPTOR:
+        return "was written with a data descriptor, which readers interpret differently"
+    if flags & (_ENCRYPTED | _STRONGLY_ENCRYPTED):
+        return "is encrypted"
+    return "is a patch of another file" if flags & _PATCH else None
+
+
+def _problem_of_extra(extra: bytes, name: bytes, zip64_lengths: Collection[int]) -> str | None:
+    """The problem of the extra fields of a header; None when they have none.
+
+    `zip64_lengths`: those that the field of zip64 may have; 0 among them where there need be none.
+    """
     seen = set()
     while extra:
         if len(extra) < 4:
@@ -105,8 +128,8 @@ def _problem_of_extra(extra: bytes, name: bytes, *, stored: bool) -> str | None:
         if kind in seen and kind in {_ZIP64, _UNICODE_PATH}:
             return "has an extra field twice"
         seen.add(kind)
-        if kind == _ZIP64 and (length not in _ZIP64_LENGTHS or (length == 8 and not stored)):
+        if kind == _ZIP64 and length not in zip64_lengths:
             return "has a zip64 field of a wrong length"
         if kind == _UNICODE_PATH and field[5:] != name:
             return "has another name in an extra field"
-    return None
+    return None if 0 in zip64_lengths or _ZIP64 in seen else "has no zip64 field"

@@ -17,6 +17,7 @@ from quire.domain.names import Kind, ParsedFilename, quoted
 _END_RECORD = struct.Struct("<4s4H2LH")
 _END_LOCATOR_64 = struct.Struct("<4sLQL")
 _END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
+_UNCOUNTED_64 = 12  # bytes of the record which are not in the length that it states: signature and length
 _DIRECTORY_ENTRY = struct.Struct("<4sBB5H3L5H2L")
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 STORED, DEFLATED = 0, 8
@@ -35,6 +36,8 @@ class ZipMember(NamedTuple):
     """The name without `.` and empty parts, which a program that extracts it leaves out."""
     name_bytes: int
     """The length of the name as it is stored."""
+    version: int
+    """The version of the format that a reader must know, ten times."""
     flags: int
     method: int
     crc: int
@@ -43,6 +46,10 @@ class ZipMember(NamedTuple):
     offset: int
     is_link: bool
     has_comment: bool
+    extra: bytes
+    """Its extra fields."""
+    in_64_bits: int
+    """How many of its numbers stand in the extra field of zip64."""
 
     @property
     def raw_name(self) -> bytes:
@@ -125,7 +132,7 @@ def find_directory(file: BinaryIO, parsed: ParsedFilename) -> Directory:
         raise damaged_zip(parsed)
     end = tail_start + at
     # Python's zipfile writes them from 2 GiB on, where the numbers still fit into the end record.
-    if (wide := _zip64_directory(file, end)) is not None:
+    if (wide := _zip64_directory(file, end, parsed)) is not None:
         shown = ((size, wide[1], _IN_64_BITS), (count, wide[2], _IN_16_BITS), (offset, wide[3], _IN_64_BITS))
         if any(narrow not in {full, instead} for narrow, full, instead in shown):
             raise damaged_zip(parsed)
@@ -142,18 +149,29 @@ def find_directory(file: BinaryIO, parsed: ParsedFilename) -> Directory:
     return Directory(start, size, count, base, tail[at + _END_RECORD.size :])
 
 
-def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | None:
-    """End, size, count and offset of the directory as the zip64 records before the end record have them, if any."""
-    place = end - _END_LOCATOR_64.size - _END_RECORD_64.size
-    if place < 0:
+def _zip64_directory(file: BinaryIO, end: int, parsed: ParsedFilename) -> tuple[int, int, int, int] | None:
+    """End, size, count and offset of the directory as the zip64 records before the end record have them, if any.
+
+    Some readers look for the zip64 end record right before its locator, some where the locator says, and some take
+    the end record alone where they find none. So it must be there, in both places. Raises InvalidDistribution.
+    """
+    if end < _END_LOCATOR_64.size:
         return None
+    place = max(0, end - _END_LOCATOR_64.size - _END_RECORD_64.size)
     file.seek(place)
     records = file.read(end - place)
-    if len(records) != end - place or not records.startswith(b"PK\x06\x06"):
+    if not records.startswith(b"PK\x06\x07", len(records) - _END_LOCATOR_64.size):
         return None
-    if not records.startswith(b"PK\x06\x07", _END_RECORD_64.size):
-        return None
-    *_, count, size, offset = _END_RECORD_64.unpack_from(records)
+    if len(records) != _END_RECORD_64.size + _END_LOCATOR_64.size:
+        raise damaged_zip(parsed)
+    signature, length, _, _, disk, first_disk, here, count, size, offset = _END_RECORD_64.unpack_from(records)
+    _, its_disk, its_place, disks = _END_LOCATOR_64.unpack_from(records, _END_RECORD_64.size)
+    if signature != b"PK\x06\x06" or length != _END_RECORD_64.size - _UNCOUNTED_64 or here != count:
+        raise damaged_zip(parsed)
+    # The record follows the directory. (Not compared with `place`: in an egg that is a shell script too, all offsets
+    # may be those without the script.)
+    if (disk, first_disk, its_disk, disks) != (0, 0, 0, 1) or its_place != offset + size:
+        raise damaged_zip(parsed)
     return place, size, count, offset
 
 
@@ -170,7 +188,7 @@ def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilenam
             piece, at, ahead = piece[at:] + more, 0, ahead - len(more)
             continue
         entry = _DIRECTORY_ENTRY.unpack_from(piece, at)
-        system, flags, method = entry[2], entry[4], entry[5]
+        system, version, flags, method = entry[2:6]
         crc, compressed, expanded, name_length, extra_length, comment_length = entry[8:14]
         attributes, offset = entry[16:18]
         at += _DIRECTORY_ENTRY.size
@@ -179,6 +197,7 @@ def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilenam
         at += name_length + extra_length + comment_length
         if entry[0] != b"PK\x01\x02" or at > len(piece):
             raise ValueError("not an entry")
+        in_64_bits = (expanded, compressed, offset).count(_IN_64_BITS)
         expanded, compressed, offset = zip64_sizes(extra, expanded, compressed, offset)
         name = raw_name.decode(_encoding(flags, is_ascii=raw_name.isascii()))
         path = plain_path(name)
@@ -186,6 +205,7 @@ def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilenam
             name,
             "/".join(check_member_name(name, parsed)) if path is None else path,
             name_length,
+            version,
             flags,
             method,
             crc,
@@ -194,6 +214,8 @@ def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilenam
             base + offset,
             is_link=system == _UNIX and stat.S_ISLNK(attributes >> 16),
             has_comment=comment_length > 0,
+            extra=extra,
+            in_64_bits=in_64_bits,
         )
 
 
