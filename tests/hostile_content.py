@@ -45,6 +45,8 @@ README_ATTACKS: Final = (
     "<a href='JAVASCRIPT&colon;ran()'>x</a><a href='jav&#x61;script:ran()'>x</a><a href='javascript&#58;ran()'>x</a>",
     "<a href='data:text/html,<script>ran()</script>'>x</a><a href='blob:x'>x</a><a href='view-source:x'>y</a>",
     "<a href='vbscript:x'>x</a><a href='//evil.example/'>x</a><a href='/-/logout'>x</a><a href='../x'>y</a>",
+    "<a href='https:/-/logout'>x</a><a href='HTTP:-/logout'>x</a><a href='https:\\\\-/logout'>x</a>",
+    "[x](https:/-/logout) ![y](https:-/logout) <https:/-/logout>",
     "[x](javascript:ran()) [y](JaVaScRiPt:ran()) [z](data:text/html;base64,PHN2Zz4=) <javascript:ran()>",
     "[x](java&#115;cript:ran()) [y](<java\nscript:ran()>) [z](\\javascript:ran()) [w](&#x6A;avascript:ran())",
     "[x][1]\n\n[1]: javascript:ran()",

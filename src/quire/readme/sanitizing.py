@@ -5,7 +5,7 @@ look like a part of the page around it, send a request when it is shown, or brea
 
 - Every id and every class has a prefix, so that none is one of the page or of its style sheet.
 - Links are `nofollow noopener noreferrer`, to http, https and mail addresses, and within the README. A path alone would
-  lead to this server.
+  lead to this server, and so would `https:/path`: a browser on a page of https takes the scheme away.
 - An image is a link to it, with its description or filename: to load it would tell its server which project is
   read by whose address. (PyPI has a proxy for them.)
 - Headings are below those of the page, landmarks are plain boxes, check boxes are characters, and blocks that scroll
@@ -55,6 +55,8 @@ _ATTRIBUTES: Final = {
 _ATTRIBUTES["td"].add("align")
 _CLASS: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
+_WEB: Final = re.compile("https?://", re.IGNORECASE)
+_WEB_OR_MAIL: Final = re.compile("https?://|mailto:", re.IGNORECASE)
 _MOST_NAME: Final = 100
 _SPANNED: Final = re.compile(r"[1-4]?[0-9]")
 """Cells that one cell may span: a table of millions would stop a browser."""
@@ -86,7 +88,7 @@ def _filtered(tag: str, name: str, value: str) -> str | None:
         case "href" if value.startswith("#"):
             kept = f"#{_prefixed(ID_PREFIX, value[1:])}"
         case "href":
-            kept = value if value.partition(":")[0].lower() in _SCHEMES else ""
+            kept = value if _WEB_OR_MAIL.match(value) else ""
         case "colspan" | "rowspan":
             kept = value if _SPANNED.fullmatch(value) else ""
         case "tabindex":
@@ -142,7 +144,7 @@ class _Rewriter(HTMLParser):
         source = given.get("src", "")
         words = given.get("alt", "").strip() or _last_part(source) or "image"
         image = f'<span class="image">{escape(words)}</span>'
-        if self._links or source.partition(":")[0].lower() not in _SCHEMES - {"mailto"}:
+        if self._links or not _WEB.match(source):
             self._parts.append(image)  # within a link, that is where the image leads
         else:
             self._parts.append(f"{_start('a', {'href': source})}{image}</a>")
