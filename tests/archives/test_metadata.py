@@ -602,6 +602,17 @@ def test_a_record_of_one_row(line: bytes) -> None:
     assert "RECORD" in refused_upload(data, WHEEL)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\r", "\v", "\x1c", "\u3000"])
+def test_entry_points_with_a_line_of_blanks(blank: str) -> None:
+    """A parser of INI files takes time by the square of their number; a few of them, and those at an end, are usual."""
+    for line in (f"a{101 * blank}= foo:main", f"[b]\nx{20_000 * blank}y"):
+        files = {"foo-1.0.dist-info/entry_points.txt": f"[console_scripts]\n{line}\n".encode()}
+        assert "blanks in a row" in refused_upload(make_wheel("foo", "1.0", files=files), WHEEL)
+    text = f"[console_scripts]{200 * blank}\na{90 * blank}={90 * blank}foo:main{200 * blank}\n"
+    data = make_wheel("foo", "1.0", files={"foo-1.0.dist-info/entry_points.txt": text.encode()})
+    assert read_metadata(io.BytesIO(data), parse_filename(WHEEL), strict=True)
+
+
 def test_a_link_with_an_endless_target() -> None:
     """Targets are remembered, so none is longer than a path can be."""
     link = special("foo-1.0/link", tarfile.SYMTYPE, "/".join(["a" * 1000] * 5))

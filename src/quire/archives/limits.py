@@ -36,6 +36,7 @@ MAX_NAME_BYTES = 16 * 1024 * 1024  # the names of all members, and of all folder
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # of a wheel's RECORD: a path, a digest and a size for each member
 MAX_RECORD_ROW = 16 * 1024  # characters: a path and a digest, quoted; csv takes a row whole
 MAX_SMALL_FILE_BYTES = 256 * 1024  # of a wheel's WHEEL and entry_points.txt, which have a few lines
+MAX_BLANKS = 100  # in a row within a line of entry_points.txt: what it takes to parse them grows by their square
 MAX_WHEEL_LINES = 2000  # of WHEEL: a line for each tag
 MAX_PART_BYTES = 255  # of a member's path: NAME_MAX of every usual file system
 MAX_DEPTH = 200  # folders in each other: pip makes them by recursion

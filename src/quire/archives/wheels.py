@@ -36,6 +36,7 @@ _VERSION_LINE = re.compile(r"^Wheel-Version: (.*)$", re.MULTILINE | re.IGNORECAS
 _SIZE = re.compile(r"[0-9]{0,18}")
 _PLAIN_RECORD = re.compile(rf"(?:[^,\"\r\n\0]{{0,1000}}+,[^,\"\r\n\0]{{0,1000}}+,{_SIZE.pattern}\n)*+")
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_LONG_BLANK = re.compile(rf"\S[^\S\n]{{{limits.MAX_BLANKS + 1},}}+\S")
 _SCRIPT_NAME = re.compile(r"[\w.-]+")
 _SCRIPT_TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[[^\]]*\])?")
 
@@ -185,6 +186,8 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 
 def _check_entry_points(text: str, parsed: ParsedFilename) -> None:
+    if _LONG_BLANK.search(text):  # the parser would try each place in it as the beginning of the rest
+        raise unusable(f"has more than {limits.MAX_BLANKS} blanks in a row in entry_points.txt", parsed)
     parser = _CaseSensitive(delimiters=("=",), interpolation=None)
     try:
         parser.read_string(text)
