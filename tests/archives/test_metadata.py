@@ -636,6 +636,17 @@ def test_endless_pax_headers() -> None:
     assert "damaged" in refused(gzip.compress(tar), SDIST)
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE])
+def test_a_pax_header_of_digits(kind: bytes) -> None:
+    """In older patch releases of Python, the patterns of tarfile take time by the square of their number."""
+    record = b"%d comment=%s\n" % (20_000, b"1" * (20_000 - 15))
+    tar = make_tar([(special("x", kind), record), ("foo-1.0/PKG-INFO", PKG_INFO)])
+    assert "damaged" in refused(gzip.compress(tar), SDIST)
+    name = f"{'1' * 60}/{'1' * 100}"  # the most that a header can have in a row
+    tar = make_tar([(name, b""), ("foo-1.0/PKG-INFO", PKG_INFO)], tarfile.USTAR_FORMAT)
+    assert read(gzip.compress(tar), SDIST) == PKG_INFO
+
+
 def test_pkg_info_that_claims_a_size() -> None:
     """A size beyond the limit is refused before anything is read, a negative one is damage."""
     for size in (10**10, 10**20, -1, -512):

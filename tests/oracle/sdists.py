@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import tarfile
+from collections.abc import Mapping
 from typing import Any
 
 from tests.distributions import metadata_text
@@ -351,5 +352,106 @@ def zip_cases() -> list[Case]:
     ]
 
 
+def _block(
+    name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", fields: Mapping[int, bytes] | None = None
+) -> bytes:
+    """A header and its data as they stand in a tar. `fields`: bytes in the header, by their place."""
+    info, _ = member(name, data, kind)
+    return _changed(info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512), fields or {})
+
+
+def _gnu(block: bytes) -> bytes:
+    """The same in the format of GNU."""
+    return _changed(block, {257: b"ustar  \0"})
+
+
+def _changed(header_and_data: bytes, fields: Mapping[int, bytes]) -> bytes:
+    block = bytearray(header_and_data)
+    for at, value in fields.items():
+        block[at : at + len(value)] = value
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    return bytes(block)
+
+
+def _pax(*records: tuple[str, str], kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A pax header; all records have up to 99 bytes."""
+    lines = [f"{len(key) + len(value) + 5:02d} {key}={value}\n" for key, value in records]
+    return _block("foo-1.0/pax", kind, "".join(line.lstrip("0") for line in lines).encode())
+
+
+def header_cases() -> list[Case]:
+    """Headers of which readers make different things."""
+    files = [_block(path, data=data) for path, data in sdist_files().items()]
+    plain, name = _block("foo-1.0/plain.txt", data=b"x"), "foo-1.0/a.txt"
+    long_name, long_target = _block("x", b"L", name.encode() + b"\0"), _block("x", b"K", b"backend.py\0")
+
+    def case(what: str, *blocks: bytes, **verdicts: Any) -> Case:
+        data = b"".join([*files, *blocks, bytes(1024)])
+        return _case(f"header: {what}", gzip.compress(data, mtime=0), **verdicts)
+
+    def odd(what: str, *blocks: bytes) -> Case:
+        return case(what, *blocks, uv=False)
+
+    def gnu(what: str, *blocks: bytes, **verdicts: Any) -> Case:
+        data = b"".join([*map(_gnu, [*files, *blocks]), bytes(1024)])
+        return _case(f"header of GNU: {what}", gzip.compress(data, mtime=0), **verdicts)
+
+    return [
+        case("none of them odd", plain),
+        odd("a folder with a size", _block("foo-1.0/d/", tarfile.DIRTYPE, b"x")),
+        odd("a link with a size", _block("foo-1.0/l", tarfile.SYMTYPE, b"x", {157: b"backend.py"})),
+        odd("a hard link with a size", _block("foo-1.0/l", tarfile.LNKTYPE, b"x", {157: b"foo-1.0/backend.py"})),
+        case("a pax path", _pax(("path", name)), plain),
+        odd("a pax path of two", _pax(("path", name), ("path", "foo-1.0/b.txt")), plain),
+        case("a pax size", _pax(("size", "1")), plain),
+        odd("another pax size", _pax(("size", "0")), plain),
+        odd("a pax size that is no number", _pax(("size", "0_1")), plain),
+        case("an empty pax value", _pax(("uname", "")), plain),
+        case(
+            "a pax value of two lines",
+            _pax(("comment", "a\nb")),
+            plain,
+            accepted=False,
+            why="older uv ends records at line ends, and finds further ones in such a value",
+        ),
+        case(
+            "a pax record that is too long",
+            _block("foo-1.0/pax", b"x", b"30 path=foo-1.0/a.txt\n"),
+            plain,
+            pip=False,
+            uv=False,
+        ),
+        odd("a pax record without a line end", _block("foo-1.0/pax", b"x", b"22 path=foo-1.0/a.txt;"), plain),
+        odd("a pax header without records", _block("foo-1.0/pax", b"x"), plain),
+        odd("two pax headers", _pax(("path", name)), _pax(("comment", "x")), plain),
+        odd("a pax header of Solaris", _pax(("path", name), kind=b"X"), plain),
+        case("a global comment", _pax(("comment", "x"), kind=b"g"), plain),
+        odd("a global path", _pax(("path", name), kind=b"g"), plain),
+        odd("a global size", _pax(("size", "0"), kind=b"g"), plain),
+        odd("a global linkpath", _pax(("linkpath", "backend.py"), kind=b"g"), plain),
+        odd("a long name and a pax header", long_name, _pax(("comment", "x")), plain),
+        odd("a size like 0_1", _block("foo-1.0/x", data=b"x", fields={124: b"000000000_1\0"})),
+        odd("a size like +1", _block("foo-1.0/x", data=b"x", fields={124: b"+0000000001\0"})),
+        odd("a size like 0o1", _block("foo-1.0/x", data=b"x", fields={124: b"0o000000001\0"})),
+        odd("a size of blanks", _block("foo-1.0/x", fields={124: b" " * 12})),
+        odd("a mode like 06_4", _block("foo-1.0/x", fields={100: b"00006_4\0"})),
+        case("an owner of NULs", _block("foo-1.0/x", fields={108: bytes(8)})),
+        case("a prefix", _block("x", fields={345: b"foo-1.0"})),
+        odd("a file with a name of a folder", _block("foo-1.0/x/")),
+        gnu("a long name", long_name, plain),
+        gnu("a long name and a long target", long_name, long_target, _block("foo-1.0/l", tarfile.SYMTYPE)),
+        gnu("a long name with a NUL", _block("x", b"L", name.encode() + b"\0b"), plain, uv=False),
+        gnu("two long names", long_name, long_name, plain, uv=False),
+        gnu("a binary size", _block("foo-1.0/x", data=b"x", fields={124: b"\x80" + bytes(10) + b"\1"})),
+        gnu(
+            "a prefix",
+            _block("foo-1.0/x", fields={345: b"foo-1.0"}),
+            accepted=False,
+            why="pip puts it before the name, and uv does not",
+        ),
+    ]
+
+
 def sdist_cases() -> list[Case]:
-    return [*layout_cases(), *link_cases(), *member_cases(), *name_cases(), *zip_cases()]
+    return [*layout_cases(), *link_cases(), *member_cases(), *name_cases(), *header_cases(), *zip_cases()]

@@ -41,6 +41,7 @@ MAX_WHEEL_LINES = 2000  # of WHEEL: a line for each tag
 MAX_PART_BYTES = 255  # of a member's path: NAME_MAX of every usual file system
 MAX_DEPTH = 200  # folders in each other: pip makes them by recursion
 MAX_HEADER_BYTES = 256 * 1024  # of a tar, before one member: tarfile takes long names and pax records whole
+MAX_DIGITS = 120  # in a row in a header of a tar: a name there has 100 bytes, and the number behind it 8
 MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which may have that size
 MAX_PATH_CHARS = 4096  # PATH_MAX; no program could extract a longer one
 MAX_LINKS = 10_000  # links are remembered, to refuse members beneath them

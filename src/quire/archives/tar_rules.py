@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Sequence
 
 from quire.archives import limits
 from quire.archives.members import Paths, is_absolute, split_name
@@ -16,6 +17,14 @@ _PAX_KEYWORDS = {
     *("atime", "charset", "comment", "ctime", "gid", "gname", "hdrcharset"),
     *("linkpath", "mtime", "path", "size", "uid", "uname"),
 }
+_NUMBERS = [slice(100, 108), slice(108, 116), slice(116, 124), slice(136, 148), slice(329, 337), slice(337, 345)]
+"""The fields of a header that are numbers, but its size and checksum."""
+_NUMBER = re.compile(rb" *[0-7]* *(?:\0.*)?|[\x80\xff].*", re.DOTALL)
+_SIZE = re.compile(rb" *[0-7]+ *(?:\0.*)?|\x80.*", re.DOTALL)
+_PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=\n\0]+)=([^\n]*)\n")
+_EXTENSIONS = {b"", b"x", b"L", b"K", b"LK", b"KL"}
+"""The types of headers that one member may have before its own, but global ones."""
+_OF_ONE_MEMBER = {b"path", b"linkpath", b"size"}
 _LONGEST_CHAIN = 40  # of links, as in Linux
 
 
@@ -88,10 +97,14 @@ class UploadedTar:
         self._paths = Paths(parsed, repeats=True, one_folder=True)
         self._links: set[str] = set()
 
-    def check(self, member: tarfile.TarInfo) -> None:
-        """Raises InvalidDistribution."""
+    def check(self, member: tarfile.TarInfo, headers: Sequence[bytes]) -> None:
+        """`headers`: all that was read to find the member. Raises InvalidDistribution."""
         if member.issparse():
             raise unsafe(member.name, "is a sparse file", self._parsed)
+        if member.size and not member.isreg():
+            raise unsafe(member.name, "has a size and is no file", self._parsed)
+        if not _are_plain(headers, member):
+            raise unsafe(member.name, "has headers that readers interpret differently", self._parsed)
         if _ODD_PART.search(member.name):
             raise unsafe(member.name, "has a colon in its name or a space at the end of it", self._parsed)
         for keyword in member.pax_headers:
@@ -111,3 +124,57 @@ class UploadedTar:
             self._links.add(path)
         else:
             self._links.discard(path)
+
+
+def _are_plain(headers: Sequence[bytes], member: tarfile.TarInfo) -> bool:
+    """Whether every reader finds the same member by these headers.
+
+    tarfile differs from one Python to the next in what it takes for a pax record, and from uv in which of two values
+    counts, in numbers like `0_45`, and in what it makes of headers about headers.
+    """
+    blocks = iter([each for each in headers if len(each) > 1])  # before a header tarfile reads the byte before it
+    extensions, name, pax = b"", None, dict[bytes, bytes]()
+    for block in blocks:
+        if not _is_plain_header(block):
+            return False
+        kind, size = block[156:157], block[124:136]
+        if kind not in b"xgXLK":
+            name = pax.get(b"path") or name or block[:100].partition(b"\0")[0]
+            is_one = extensions in _EXTENSIONS and pax.get(b"size", b"%d" % member.size) == b"%d" % _number(size)
+            return is_one and (member.isdir() or not name.endswith(b"/"))
+        content = next(blocks, b"")[: _number(size)]
+        if kind in b"LK":
+            content = content.rstrip(b"\0")
+            if b"\0" in content:
+                return False
+            name = content if kind == b"L" else name
+        else:
+            records = _pax_records(content)
+            if records is None or (kind == b"g" and not _OF_ONE_MEMBER.isdisjoint(records)):
+                return False
+            pax = records if kind != b"g" else pax
+        extensions += kind if kind != b"g" else b""
+    return False
+
+
+def _is_plain_header(block: bytes) -> bool:
+    """Whether its numbers are ones for every reader, and it has a prefix only in the format that knows them."""
+    if not (_SIZE.fullmatch(block[124:136]) and all(_NUMBER.fullmatch(block[field]) for field in _NUMBERS)):
+        return False
+    return block[257:265] == b"ustar\x0000" or not block[345:346].strip(b"\0")
+
+
+def _number(field: bytes) -> int:
+    return int.from_bytes(field[1:]) if field[0] == 0x80 else int(field.partition(b"\0")[0], 8)
+
+
+def _pax_records(content: bytes) -> dict[bytes, bytes] | None:
+    """The records of a pax header; None where they are not one after the other, each with its length and once."""
+    found, at = dict[bytes, bytes](), 0
+    while at < len(content):
+        record = _PAX_RECORD.match(content, at)
+        if record is None or int(record[1]) != len(record[0]) or record[2] in found:
+            return None
+        found[record[2]] = record[3]
+        at = record.end()
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -13,6 +14,9 @@ from quire.archives.tar_rules import Links, UploadedTar
 from quire.domain.errors import QuireError
 from quire.domain.names import ParsedFilename, quoted
 
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (limits.MAX_DIGITS + 1))
+"""Over which the regular expressions of older patch releases of Python take time by the square (CVE-2024-6232)."""
+
 
 class ForwardReader:
     """The file object that tarfile reads headers from. The bytes of headers are bounded; data is skipped, not kept."""
@@ -21,9 +25,9 @@ class ForwardReader:
         self._chunks = chunks
         self._piece = memoryview(b"")
         self._position = 0
-        self.header_bytes = 0
-        """Bytes that tarfile has read since the caller set this to zero."""
-        self.last_header = b""
+        self.headers: list[bytes] = []
+        """All that tarfile has read since the last `begin_member`, by reads."""
+        self._header_bytes = 0
         self.has_second_end_block = False
         """Whether the end mark that was read is whole: old programs write one block of zeros."""
 
@@ -37,13 +41,21 @@ class ForwardReader:
         for _ in self._pieces(position - self._position):
             pass
 
+    def begin_member(self) -> None:
+        """Before tarfile reads the headers of the next member."""
+        self.headers.clear()
+        self._header_bytes = 0
+
     def read(self, size: int) -> bytes:
         """For tarfile, which takes records of any stated size at once."""
-        self.header_bytes += size
-        if size < 0 or self.header_bytes > limits.MAX_HEADER_BYTES:
+        self._header_bytes += size
+        if size < 0 or self._header_bytes > limits.MAX_HEADER_BYTES:
             raise tarfile.ReadError("a header is too long")
-        self.last_header = self.take(size)
-        return self.last_header
+        header = self.take(size)
+        if _LONG_NUMBER.search(header):
+            raise tarfile.ReadError("a header has a number that is too long")
+        self.headers.append(header)
+        return header
 
     def take(self, size: int) -> bytes:
         """The next bytes; fewer at the end."""
@@ -78,7 +90,7 @@ def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename, *, strict: b
     for member in tar_members(reader, parsed):
         parts = _check_tar_member(member, links, parsed)
         if uploaded is not None:
-            uploaded.check(member)
+            uploaded.check(member, reader.headers)
         if len(parts) == 2 and parts[1] == "PKG-INFO":
             if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or member.issparse():
                 raise unsafe(member.name, "is not a plain file", parsed)
@@ -101,7 +113,7 @@ def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfi
     archive: tarfile.TarFile | None = None
     count = 0
     while True:
-        reader.header_bytes = 0
+        reader.begin_member()
         try:
             if archive is None:
                 archive = tarfile.TarFile(fileobj=cast("IO[bytes]", reader), mode="r", encoding="utf-8")
@@ -120,7 +132,7 @@ def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfi
             raise damaged_tar(parsed)
         yield member
     # tarfile also takes a missing or unreadable header for the end; only a block of zeros is one.
-    if not count or reader.last_header != bytes(tarfile.BLOCKSIZE):
+    if not count or not reader.headers or reader.headers[-1] != bytes(tarfile.BLOCKSIZE):
         raise damaged_tar(parsed)
     reader.has_second_end_block = reader.take(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     reader.drain()
