@@ -157,8 +157,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             "acme-kite",
         )
         organization, project = (CIRCLECI[f"oidc.circleci.com/{name}-id"] for name in ("org", "project"))
-        ids = ("--organization", organization, "--ci-project", project)
-        rig.quire("publisher", "add", "circleci", *ids, *own, "--project", "acme-circle")
+        words = ("--organization", organization, "--ci-project", project, "--repository", "github.com/acme/tools")
+        rig.quire("publisher", "add", "circleci", *words, *own, "--project", "acme-circle")
         rig.quire("publisher", "audience", AUDIENCE)
         issuer.answers["/token"] = github_token(issuer)
         yield rig

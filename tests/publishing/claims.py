@@ -132,6 +132,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "circleci": {
         "organization": CIRCLECI["oidc.circleci.com/org-id"],
         "ci_project": CIRCLECI["oidc.circleci.com/project-id"],
+        "repository": CIRCLECI["oidc.circleci.com/vcs-origin"],
         "pipeline": CIRCLECI["oidc.circleci.com/pipeline-definition-id"],
         "context": CIRCLECI["oidc.circleci.com/context-ids"][0],
     },

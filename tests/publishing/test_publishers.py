@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from quire.domain.errors import InvalidRequest
@@ -87,6 +88,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("buildkite", {"pipeline_slug": "tools-fork"}, "pipeline_slug is"),
     ("circleci", {"oidc.circleci.com/org-id": "other"}, "org-id is"),
     ("circleci", {"oidc.circleci.com/project-id": "other"}, "project-id is"),
+    ("circleci", {"oidc.circleci.com/vcs-origin": "github.com/stranger/tools"}, "vcs-origin is"),
+    ("circleci", {"oidc.circleci.com/vcs-origin": None}, "vcs-origin is"),
     ("circleci", {"oidc.circleci.com/pipeline-definition-id": None}, "pipeline-definition-id is"),
     ("circleci", {"oidc.circleci.com/context-ids": []}, "context-ids does not have"),
     ("circleci", {"oidc.circleci.com/context-ids": "58bef0c1-399d-49ca-a5ba-2f4317e4224d"}, "context-ids does not"),
@@ -122,6 +125,10 @@ def test_names_without_case() -> None:
     assert mismatch(publisher(), {**GITHUB, **renamed}) is None
     upper = {"repository": "Acme/Platform/TOOLS", "workflow": ".gitlab-ci.yml"}
     assert mismatch(publisher("gitlab", upper), GITLAB) is None
+    assert (
+        mismatch(publisher("circleci", {**SETTINGS["circleci"], "repository": "github.com/Acme/Tools"}), CIRCLECI)
+        is None
+    )
 
 
 def test_a_workflow_with_signs_in_its_name() -> None:
@@ -254,6 +261,17 @@ def test_the_log_names_repository_workflow_run_and_commit() -> None:
         ("gitlab", {"repository": "tools", "workflow": ".gitlab-ci.yml"}, {}, None, "is no project"),
         ("gitlab", {"repository": "a/b", "workflow": "/x.yml"}, {}, None, "path of its file"),
         ("forgejo", {"repository": "a/b", "workflow": "x.yml"}, {}, None, "needs --issuer"),
+        ("circleci", {"organization": "a", "ci_project": "b"}, {}, None, "needs --repository"),
+        *(
+            (
+                "circleci",
+                {"organization": "a", "ci_project": "b", "repository": each},
+                {},
+                None,
+                "is no repository of Circle",
+            )
+            for each in ("acme/tools", "https://github.com/acme/tools", "github.com/acme", "github.com/acme/")
+        ),
         ("oidc", {}, {}, "https://example.com", "needs --claim"),
         ("oidc", {}, {"sub": "x"}, None, "needs --issuer"),
     ],
@@ -264,6 +282,15 @@ def test_publishers_that_could_never_match_are_refused(
     """With a sentence that says what to write."""
     with pytest.raises(InvalidRequest, match=reason):
         make_publisher(platform, settings, claims, issuer=issuer, index="main", projects=("x",), created="", by=None)
+
+
+def test_a_publisher_of_circleci_without_a_repository_matches_nothing() -> None:
+    """It would be one of every fork as well."""
+    whole = publisher("circleci")
+    settings = {word: value for word, value in whole.settings.items() if word != "repository"}
+    found = mismatch(msgspec.structs.replace(whole, settings=settings), CIRCLECI)
+    assert found is not None
+    assert "vcs-origin is" in found
 
 
 def test_a_publisher_of_a_newer_version_matches_nothing() -> None:

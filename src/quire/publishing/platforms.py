@@ -191,11 +191,16 @@ _CIRCLE: Final = "oidc.circleci.com/"
 
 
 def _circleci(settings: Settings, claims: Claims) -> str | None:
-    """A job in which a person can open a shell is refused."""
+    """A job of a fork is refused, and one in which a person can open a shell.
+
+    A pipeline for a pull request of a fork has the organization, the project and the pipeline definition of the
+    repository that it was made from: the origin alone tells it apart. A publisher without a repository matches nothing.
+    """
     organization = settings["organization"]
     is_of_its_issuer = text_of(claims.get("iss")).endswith(f"/org/{organization}")
     found = None if is_of_its_issuer else _differs(claims, f"{_CIRCLE}org-id", organization)
     found = found or _differs(claims, f"{_CIRCLE}project-id", settings["ci_project"])
+    found = found or _differs(claims, f"{_CIRCLE}vcs-origin", settings.get("repository", ""), ignores_case=True)
     if found is None and "pipeline" in settings:
         found = _differs(claims, f"{_CIRCLE}pipeline-definition-id", settings["pipeline"])
     contexts = claims.get(f"{_CIRCLE}context-ids")
@@ -204,6 +209,13 @@ def _circleci(settings: Settings, claims: Claims) -> str | None:
     if found is None and claims.get(f"{_CIRCLE}ssh-rerun") is not False:
         found = f"{_CIRCLE}ssh-rerun is not false: the job may be run by hand, over SSH"
     return found
+
+
+def _circleci_fault(settings: Settings) -> str | None:
+    host, *path = settings["repository"].split("/")
+    if "." not in host or len(path) < 2 or not all(path):
+        return f"{settings['repository'][:100]!r} is no repository of CircleCI; write it as github.com/OWNER/NAME."
+    return None
 
 
 def _google(settings: Settings, claims: Claims) -> str | None:
@@ -275,7 +287,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     "circleci": Platform(
         title="CircleCI",
         issuer="https://oidc.circleci.com",
-        needed=("organization", "ci_project"),
+        needed=("organization", "ci_project", "repository"),
         optional=("pipeline", "context"),
         facts={
             "repository": f"{_CIRCLE}vcs-origin",
@@ -284,6 +296,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "ref": f"{_CIRCLE}vcs-ref",
         },
         mismatch=_circleci,
+        fault=_circleci_fault,
     ),
     "google": Platform(
         title="Google",

@@ -8,7 +8,7 @@ from typing import Final
 from quire.domain.errors import InvalidRequest
 
 SETTINGS: Final[Mapping[str, str]] = {
-    "repository": "OWNER/NAME; of GitLab with all of its groups",
+    "repository": "OWNER/NAME; of GitLab with all of its groups; of CircleCI with the host, e.g. github.com/OWNER/NAME",
     "workflow": "its file, e.g. release.yml; of GitLab the path, e.g. .gitlab-ci.yml",
     "environment": "only jobs in this environment",
     "reusable_workflow": "the file of a reusable workflow that the job is in: OWNER/NAME/.github/workflows/FILE[@REF]",
