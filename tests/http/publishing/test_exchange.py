@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from quire.access.decisions import AccessState
 from quire.access.records import AccessRecords
+from quire.http.publishing.exchange import TokenExchange
+from quire.index.audit.entries import Origin
+from quire.operations import trusted_publishing
 from quire.operations.trusted_publishing import MOST_TEXT
 from quire.store.posix.store import PosixStore
 from tests.asking import Site, publish, serve
@@ -299,6 +304,36 @@ def test_too_many_bad_tokens_have_to_wait(rig: Rig) -> None:
     assert int(answers[-1].headers["retry-after"]) > 0
     rig.one.client.headers["x-forwarded-for"] = "192.0.2.7"
     assert rig.minted()
+
+
+def test_good_tokens_are_not_charged(tmp_path: Path) -> None:
+    """However many jobs behind one address exchange theirs at the same moment, and one after another."""
+    with issuing() as issuer:
+        store = PosixStore.open(str(tmp_path))
+        access, settings = AccessRecords(store), {"repository": "acme/tools", "workflow": "release.yml"}
+        trusted_publishing.add_publisher(
+            access, "github", settings, {}, issuer=issuer.url, index="main", projects=["acme-tools"], origin=Origin()
+        )
+        trusted_publishing.set_audience(access, AUDIENCE, Origin())
+
+        async def state() -> AccessState:
+            return access.read().state
+
+        async def in_writer(function: Callable[..., Any], *args: Any) -> Any:
+            return function(*args)
+
+        exchange = TokenExchange(access, state, in_writer, read_only=False)
+
+        async def mint(jobs: int) -> None:
+            tokens = [issuer.token(**{**GITHUB, "iss": issuer.url}) for _ in range(jobs)]
+            await asyncio.gather(*(exchange.mint(token, "192.0.2.7", Origin()) for token in tokens))
+
+        async def mint_all() -> None:
+            await mint(30)  # none is done before the keys are there, and all of them have begun by then
+            for _ in range(30):
+                await mint(1)
+
+        asyncio.run(mint_all())
 
 
 def test_an_issuer_in_trouble(tmp_path: Path) -> None:

@@ -84,18 +84,16 @@ class TokenExchange:
         attempt = attempt_at(address)
         if (wait := self._throttle.wait(attempt)) is not None:
             raise MintRefused("too-many-requests", f"Too many bad tokens; try again in {wait[0]} seconds.", 429)
-        self._throttle.take(attempt)  # before the work, as for passwords: attempts at once are as many attempts
-        is_bad = False
         try:
             proven = await self._prove(text, audience)
             document = (await self._state()).document
             minted: Minted = await self._in_writer(trusted_publishing.mint, self._access, document, proven, origin)
         except MintRefused as error:
-            is_bad = error.status == 422
+            # Not before the work, as for passwords: a token cannot be guessed, and all jobs of a build that publishes
+            # many projects come from one address at once. Where the issuer is in trouble, the token may be good.
+            if error.status == 422:
+                self._throttle.take(attempt)
             raise
-        finally:
-            if not is_bad:  # also where the issuer or the store is in trouble: the token may be good
-                self._throttle.refund(attempt)
         return minted
 
     async def burn(self, text: str, address: str, origin: Origin) -> None:
