@@ -23,17 +23,24 @@ _MOST_SHOWN: Final = 3
 """Differences of one `quire apply` in a line; the entry has more of them."""
 
 
-def concerns(entry: Entry, index: str, project: str | None) -> bool:
-    """Whether a change gives or takes a right on an index, and on a project (normalized name), if one is named.
+def part_about(entry: Entry, index: str, project: str | None) -> Entry | None:
+    """The part of an entry that is about an index, or about a project of it (normalized name); None for none.
 
-    `index`: ANY for all of them. A right on all projects is about none of them. An entry that does not say of which
-    index it is is about each.
+    `index`: ANY for the log of the whole store. It alone has the changes that are about every index, or name none:
+    readers of the log of one index may know nothing of the others. A right on every index is about a project that it
+    names; one on all projects is about none of them.
     """
-    if project is None:
-        return index == ANY or _defines(entry) or any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
-    return any(
-        each.get("index", ANY) in {ANY, index} and project in Reserved(_patterns(each)) for each in _parts(entry)
-    )
+    if project is None and index == ANY:
+        return entry
+    parts = [each for each in _parts(entry) if _is_about(each, index, project)]
+    if not parts:
+        return None
+    return entry | {"grants": parts} if _has_parts(entry) else entry
+
+
+def _is_about(part: dict[str, Any], index: str, project: str | None) -> bool:
+    found = part.get("index", ANY)
+    return found == index if project is None else found in {ANY, index} and project in Reserved(_patterns(part))
 
 
 def describe_change(entry: Entry) -> str:
@@ -88,7 +95,7 @@ def _settings(entry: Entry) -> Iterator[str]:
 
 
 def _defines(entry: Entry) -> bool:
-    """Whether a change is of the definition of an index, which is about all of them."""
+    """Whether a change is of the definition of an index."""
     return str(entry.get("action")).startswith(("index-", "policy-"))
 
 
@@ -121,11 +128,14 @@ def _advisories(entry: Entry) -> list[str]:
 
 def _parts(entry: Entry) -> Iterator[dict[str, Any]]:
     """The grants of an entry; the entry itself where it is of one, or of a token."""
-    grants = entry.get("grants")
-    if isinstance(grants, list):
-        yield from (each for each in grants if isinstance(each, dict))
+    if _has_parts(entry):
+        yield from (each for each in entry["grants"] if isinstance(each, dict))
     else:
         yield entry
+
+
+def _has_parts(entry: Entry) -> bool:
+    return isinstance(entry.get("grants"), list)
 
 
 def _patterns(part: dict[str, Any]) -> tuple[str, ...]:

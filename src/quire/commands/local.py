@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from quire.access.grants import ANY
-from quire.access.history import concerns
+from quire.access.history import part_about
 from quire.administration import describing
 from quire.administration.advisory_documents import (
     AdvisoriesRemoved,
@@ -329,7 +329,8 @@ class Local(LocalAccess):
     def _of_access(self, name: str | None) -> list[Logged]:
         """The changes of grants, groups and tokens that are about a project of the index, or all of the store."""
         index = ANY if name is None else self._index.name
-        return [Logged("", entry) for entry in self._access.log() if concerns(entry, index, name)]
+        log = self._access.log()
+        return [Logged("", part) for entry in log if (part := part_about(entry, index, name)) is not None]
 
     def _logged(self, name: str | None) -> tuple[str, ...]:
         if name is not None:

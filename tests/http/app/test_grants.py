@@ -343,21 +343,39 @@ def test_the_log_has_changes_of_grants_and_tokens(tmp_path: Path) -> None:
 
 
 def test_the_log_has_grants_of_all_indexes_for_an_administrator_of_all(tmp_path: Path) -> None:
-    """And for the operator of the store; an administrator of one index reads those that concern it."""
+    """And for the operator of the store; an administrator of one index reads what is of that index, and nothing of
+    others or of all."""
     with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
         quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        quire(site, "index", "create", "other")
         quire(site, "grant", "user:bob", "admin", "--index", "main")
-        quire(site, "grant", "user:bob", "upload", "--index", "other")
+        given = quire(site, "grant", "user:bob", "upload", "--index", "other", "--project", "hidden-*", "--json")
+        other, planned = json.loads(given)["id"], ("--project", "planned")
+        main = json.loads(quire(site, "grant", "user:cid", "manage", "--index", "main", *planned, "--json"))["id"]
         quire(site, "token", "create", "--right", "read", "--index", "other")
+        quire(site, "revoke", other, main)
+        quire(site, "group", "tools", "bob")
+        for index in ("main", "other"):
+            quire(site, "index", "set", index, "--new-projects", "owned")
 
-        def shown(user: str) -> list[str]:
-            answer = site.get("/-/api/v1/indexes/main/log?limit=500", authorization=basic(user))
-            return [each["action"] for each in answer.json()["entries"]]
+        def shown(user: str, path: str = "log") -> list[dict[str, object]]:
+            answer = site.get(f"/-/api/v1/indexes/main/{path}?limit=500", authorization=basic(user))
+            entries: list[dict[str, object]] = answer.json()["entries"]
+            return entries
 
-        assert shown("bob") == ["access-init", "grant"]
-        assert shown("ann") == ["access-init", "grant", "grant", "token-create"]
-        assert "user:bob: upload on other" in quire(site, "log", "--access")
-        assert [each["action"] for each in json.loads(quire(site, "log", "--access", "--json"))] == shown("ann")
+        def actions(entries: list[dict[str, object]]) -> list[object]:
+            return [each["action"] for each in entries]
+
+        of_bob, of_ann, of_project = shown("bob"), shown("ann"), shown("bob", "projects/planned/log")
+        of_all = ["access-init", "index-create", *3 * ["grant"], "token-create", "revoke", "group", *2 * ["index-set"]]
+        assert actions(of_ann) == of_all
+        assert actions(of_bob) == ["grant", "grant", "revoke", "index-set"]
+        assert actions(of_project) == ["grant", "revoke"]
+        for entries in (of_bob, of_project):
+            assert "other" not in json.dumps(entries)
+            assert "hidden" not in json.dumps(entries)
+        assert "user:bob: upload hidden-* on other" in quire(site, "log", "--access")
+        assert actions(json.loads(quire(site, "log", "--access", "--json"))) == of_all
 
 
 def test_no_index_has_the_name_of_the_log_of_grants(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from quire.access.authorization import ALLOWED, Right
 from quire.access.grants import ANY
-from quire.access.history import concerns
+from quire.access.history import part_about
 from quire.access.records import AccessRecords
 from quire.administration.describing import log_reader
 from quire.administration.documents import LogPage
@@ -103,9 +103,9 @@ def _is_logged(index: ServedIndex, name: str) -> bool:
 
 
 def _of_access(index: ServedIndex, of: str, project: str | None) -> list[Logged]:
-    """The changes of grants, groups and tokens that are about a project of the index `of`, or about any. Blocks."""
+    """The changes of grants, groups and tokens that are about a project of the index `of`, or about it. Blocks."""
     log = AccessRecords(index.hosted.store).log()
-    return [Logged(_OF_ACCESS, entry) for entry in log if concerns(entry, of, project)]
+    return [Logged(_OF_ACCESS, part) for entry in log if (part := part_about(entry, of, project)) is not None]
 
 
 def _cursor(raw: str | None) -> tuple[str, int]:
