@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -369,6 +369,22 @@ def test_retry_after_is_kept(scene: Scene) -> None:
         attempts = webhooks.deliveries
         until(lambda: bool(attempts(scene.store, scene.identity)[1].waiting))
     assert len(scene.receiver.received) == 2
+
+
+@pytest.mark.parametrize("tell", [lambda worker, webhook: worker.resume(webhook), lambda worker, _: worker.search()])
+def test_resume_ends_the_wait_of_retry_after(scene: Scene, tell: Callable[[Deliverer, str], object]) -> None:
+    """For the event that was tried, and for all that waited behind it; also when a command on the store resumed it."""
+    scene.receiver.answer = lambda _: Answer(429, {"Retry-After": "3000"})
+    with scene.worker() as deliverer:
+        index = scene.told(deliverer)
+        publish(index, "first")
+        until(lambda: bool(webhooks.deliveries(scene.store, scene.identity)[1].waiting))
+        publish(index, "second")
+        assert len(scene.receiver.received) == 1
+        scene.receiver.answer = lambda _: Answer()
+        webhooks.resume_webhook(AccessRecords(scene.store), scene.identity, ORIGIN)
+        tell(deliverer, scene.identity)
+        until(lambda: sorted(each["project"] for each in scene.receiver.delivered()) == ["first", "second"])
 
 
 @pytest.mark.parametrize("status", [200, 503])

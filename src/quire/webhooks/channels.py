@@ -41,21 +41,29 @@ class Channel:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._paused_until = 0.0
+        self._paused_at = 0.0
+        """When the pause was asked for: seconds since 1970, as that of `resume`."""
+        self._resumed = 0.0
         self._unwritten: list[Attempt] = []
         self._unwritten_since = 0.0
 
     def add(self, target: Target, delay: float = 0.0) -> None:
         """A project has something, or will have in so many seconds. Never waits for a delivery."""
-        due = time.monotonic() + delay
         with self._condition:
-            if self._stopping or self._due.get(target, due + 1) <= due:
+            self._schedule(target, time.monotonic() + delay)
+
+    def resume(self, moment: float) -> None:
+        """The webhook was resumed then (seconds since 1970): end a pause that is older, and try all that waits. Does
+        nothing when it was told of that before."""
+        with self._condition:
+            if moment <= self._resumed:
                 return
-            self._due[target] = due
-            heapq.heappush(self._heap, (due, next(self._numbers), target))
-            if self._thread is None:
-                name = f"webhook-{self._webhook}"
-                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-                self._thread.start()
+            self._resumed = moment
+            if self._paused_at < moment:
+                self._paused_until = 0.0
+            now = time.monotonic()
+            for target in list(self._due):
+                self._schedule(target, now)
             self._condition.notify()
 
     def stop(self) -> None:
@@ -69,6 +77,17 @@ class Channel:
         thread = self._thread
         if thread is not None:
             thread.join(max(0.0, seconds))
+
+    def _schedule(self, target: Target, due: float) -> None:
+        if self._stopping or self._due.get(target, due + 1) <= due:
+            return
+        self._due[target] = due
+        heapq.heappush(self._heap, (due, next(self._numbers), target))
+        if self._thread is None:
+            name = f"webhook-{self._webhook}"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+        self._condition.notify()
 
     def _run(self) -> None:
         while True:
@@ -111,7 +130,8 @@ class Channel:
             later = Later(_FAILED_DELAY)
         if later is not None:
             if later.whole:
-                self._paused_until = time.monotonic() + later.seconds
+                with self._condition:
+                    self._paused_at, self._paused_until = time.time(), time.monotonic() + later.seconds
             self.add(target, later.seconds)
 
     def _report(self, attempt: Attempt) -> None:

@@ -17,7 +17,7 @@ from quire.index.index import Index, all_indexes
 from quire.store.contracts import Record, Store
 from quire.webhooks.attempts import AttemptRecords
 from quire.webhooks.channels import Channel, stop_all
-from quire.webhooks.delivery import DELAYS, LEASE, Delivery
+from quire.webhooks.delivery import DELAYS, LEASE, Delivery, seconds_of
 from quire.webhooks.pending import pending_events
 from quire.webhooks.positions import Positions
 from quire.webhooks.sending import Sender
@@ -71,14 +71,19 @@ class Deliverer:
         if active != self._settled_for:
             self._settled.clear()
             self._settled_for = active
+        for identity, each in active.items():
+            self._resume_channel(identity, each)  # a command on the store may have done it
         for index in all_indexes(self._store):
             if not is_trash(index.name) and not is_token(index.name):
                 self._search_index(index, active)
         return True
 
     def resume(self, identity: str) -> None:
-        """A webhook was resumed: try its projects that wait, as far as the record of attempts has them. Raises
-        StoreError."""
+        """A webhook was resumed: try its projects that wait, those of other workers as far as the record of attempts
+        has them. Raises StoreError."""
+        webhook = self._delivery.definitions().webhooks.get(identity)
+        if webhook is not None:
+            self._resume_channel(identity, webhook)
         for attempt in self._attempts.read(identity).waiting.values():
             self._add(identity, attempt.index, attempt.project)
 
@@ -88,6 +93,12 @@ class Deliverer:
             self._stopping = True
             channels = list(self._channels.values())
         stop_all(channels, STOP_SECONDS)
+
+    def _resume_channel(self, identity: str, webhook: Webhook) -> None:
+        with self._lock:
+            channel = self._channels.get(identity)
+        if channel is not None and webhook.resumed is not None:
+            channel.resume(seconds_of(webhook.resumed))
 
     def _search_index(self, index: Index, active: Mapping[str, Webhook]) -> None:
         records = self._store.records

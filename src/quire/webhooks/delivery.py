@@ -122,7 +122,7 @@ class Delivery:
         if position.lease is None:
             self._held.pop(key, None)
             wait = (position.next or 0.0) - self._now()
-            is_resumed = webhook.resumed is not None and (position.tried or 0.0) < _seconds(webhook.resumed)
+            is_resumed = webhook.resumed is not None and (position.tried or 0.0) < seconds_of(webhook.resumed)
             return Later(wait) if wait > 0 and not is_resumed else None
         found, since = self._held.get(key, (None, 0.0))
         if found != position:
@@ -221,7 +221,7 @@ class Delivery:
             log.error("webhook given up", **fields, error=attempt.error)
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """A time of the log as seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
 
