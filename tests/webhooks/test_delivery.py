@@ -449,8 +449,10 @@ def test_one_worker_searches(scene: Scene) -> None:
         assert [one.search(), one.search()] == [False, True]
 
 
-def test_a_log_that_begins_once_more_is_reported(scene: Scene) -> None:
-    """As after the restoration of a record from a backup, whose revisions are smaller."""
+@pytest.mark.parametrize("times", [1, 3, 5])
+def test_a_log_that_begins_once_more_is_reported(scene: Scene, times: int) -> None:
+    """As after the restoration of a record from a backup, whose revisions are smaller; also when the delivery runs only
+    after they have come up to those that were delivered."""
     publish(scene.index, "acme-tools")
     change(scene.index, "acme-tools", 5)
     backup = scene.store.records.read("main/projects/acme-tools").data
@@ -458,13 +460,18 @@ def test_a_log_that_begins_once_more_is_reported(scene: Scene) -> None:
     assert scene.deliver("acme-tools") is None
     records = scene.store.records
     records.write("main/projects/acme-tools", backup, records.read("main/projects/acme-tools"))
-    change(scene.index, "acme-tools", 1)
     scene.receiver.received.clear()
     assert scene.deliver("acme-tools") is None
-    assert [each["revision"] for each in scene.receiver.delivered()] == [7]
+    change(scene.index, "acme-tools", times)
+    scene.receiver.answer = lambda _: Answer(500)
+    assert scene.deliver("acme-tools") is not None
+    scene.receiver.answer = lambda _: Answer()
+    assert scene.deliver("acme-tools", now=lambda: time.time() + DELAYS[1]) is None
+    expected = [*range(7, 7 + times)]
+    assert [each["revision"] for each in scene.receiver.delivered()] == expected
     change(scene.index, "acme-tools", 1)
     assert scene.deliver("acme-tools") is None
-    assert [each["revision"] for each in scene.receiver.delivered()] == [7, 8]
+    assert [each["revision"] for each in scene.receiver.delivered()] == [*expected, 7 + times]
 
 
 def test_a_damaged_position_loses_no_event(scene: Scene) -> None:

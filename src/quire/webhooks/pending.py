@@ -37,17 +37,29 @@ def pending_events(records: Records, index: str, record: Record, webhook: Webhoo
         return Pending([], position, None)
     first, last = Logged(project, entries[0]), Logged(project, entries[-1])
     begin = webhook.begins()
-    if last.revision < position.done:
-        # The log began once more, as after a restoration from a backup: revisions tell nothing, times do.
+    is_another = _is_another_log(project, entries, position)
+    if is_another:  # as after a restoration from a backup: revisions tell nothing, times do
         begin = max(begin, position.at)
         position = Position(done=0, at=position.at, lease=position.lease)
-        entries = [each for each in entries if Logged(project, each).at > begin]
-    elif first.revision > position.done + 1 and first.at >= begin:
+    if first.revision > position.done + 1 and first.at >= begin:
         entries = [*read_archive(records, archive_key(index, project)), *entries]
+    if is_another:
+        entries = [each for each in entries if Logged(project, each).at > begin]
     behind = [each for each in _ordered(project, entries) if each.revision > position.done]
     events = [each for each in behind if webhook.wants(str(each.entry.get("action"))) and each.at >= begin]
     is_far = not events and last.revision - position.done > FAR_BEHIND
     return Pending(events, position, Position(done=last.revision, at=last.at) if is_far else None)
+
+
+def _is_another_log(project: str, entries: list[Entry], position: Position) -> bool:
+    """Whether the log began once more since the last delivery: it ends before that, or has another change of that
+    revision. Of a position that has a time alone this was found before, and nothing was delivered since."""
+    if position.done == 0:
+        return position.at != ""
+    logged = [Logged(project, entry) for entry in entries]
+    return logged[-1].revision < position.done or any(
+        each.revision == position.done and each.at != position.at for each in logged
+    )
 
 
 def _ordered(project: str, entries: list[Entry]) -> list[Logged]:
