@@ -274,6 +274,30 @@ def test_owners_admit_others(granted: Rig) -> None:
     assert "owners" not in granted.api("GET", "shared", user("reader")).json()
 
 
+def test_an_owner_without_a_grant_makes_tokens_for_its_projects(granted: Rig) -> None:
+    """Of the rights that owners have, on an index of owned projects; they give nothing on the projects of others."""
+    granted.upload("handed", user("ann"))
+    granted.upload("not-handed", user("ann"))
+    granted.api("POST", "handed/owners/add", user("ann"), {"subject": "user:reader"})
+
+    def make(right: str, index: str = "main") -> httpx.Response:
+        content = json.dumps({"rights": [right], "index": index, "expires_in": 3600}).encode()
+        headers = {"authorization": user("reader"), "content-type": "application/json"}
+        (answer,) = granted.ask(("POST", "/-/api/v1/account/tokens", {"headers": headers, "content": content}))
+        return answer
+
+    made = {right: make(right).json() for right in ("upload", "manage")}
+    uploads, manages = (f"Bearer {made[right].get('text')}" for right in ("upload", "manage"))
+    assert statuses(granted.upload("handed", uploads, manages)) == [200, 403], made
+    assert statuses(granted.upload("not-handed", uploads)) == [403]
+    assert statuses(granted.upload("of-nobody", uploads)) == [403]
+    assert granted.api("POST", "handed/delete", uploads, {"all": True}).status_code == 403
+    assert granted.api("POST", "not-handed/delete", manages, {"all": True}).status_code == 403
+    assert granted.api("POST", "handed/delete", manages, {"all": True}).status_code == 200
+    assert make("upload", "*").status_code == 403
+    assert make("admin").status_code == 403
+
+
 def test_the_name_of_a_deleted_project_stays_its_owners(granted: Rig) -> None:
     """No other user can publish other files under it."""
     granted.upload("former", user("ann"))

@@ -58,11 +58,12 @@ async def create(request: Request) -> Response:
         raise InvalidRequest("Send both id and digest of a token that you have made, or neither.")
     index = parse_index(body.index)
     _, access, origin = changing_access(request)
+    owners = state.may_own(principal)  # rights on projects alone count too: each request with the token decides again
     for permission in parse_permissions(body.rights):
         if permission not in _RIGHTS:
             raise HttpError(403, f"Only administrators make tokens with the right {permission}: 'quire token create'.")
         for right in _RIGHTS[permission]:
-            decision = worker.access.rules.authorize(principal, right, index, None, state)
+            decision = worker.access.rules.authorize(principal, right, index, None, state, owners=owners)
             if not isinstance(decision, Allowed):
                 raise HttpError(403, f"A token has no right that its user has not. {decision.sentence}")
     made = new_token(new_identity()) if body.id is None else None
