@@ -26,6 +26,7 @@ from quire.http.api.openapi import document
 from quire.http.app.application import create_application
 from quire.http.app.lazily import lazily
 from quire.http.app.routes import endpoints
+from quire.index.audit.archive import MOST_CARRIED, archive_key, expire
 from quire.operations import changing
 from tests.asking import Site, password_file, publish, serve
 from tests.distributions import make_wheel, wheel_name
@@ -55,8 +56,9 @@ def _schema_of(method: str, path: str, status: int) -> dict[str, Any]:
 
 
 def many(names: Iterable[str]) -> Starlette:
-    """An application on a store in memory that has these projects, of a file each."""
-    application = create_application(Settings(directories=("memory:",), fallback_url=None, passwords=None))
+    """An application on a store in memory that has these projects, of a file each; no request needs a login."""
+    settings = Settings(directories=("memory:",), fallback_url=None, passwords=None, authenticate=())
+    application = create_application(settings)
     add(application, names)
     return application
 
@@ -432,6 +434,31 @@ def test_the_log_is_read_page_by_page(site: Site, root: Api) -> None:
     assert [each["revision"] for each in filtered if each["project"] == "log-a"] == [2, 3]
     for bad in ("since=yesterday", "cursor=x", "cursor=a/-1", "since=99999-01-01"):
         root.get(f"{BASE}/indexes/-/log?{bad}", status=400)
+
+
+@pytest.mark.parametrize("gone", [5, 10, 15])
+def test_entries_that_expire_between_two_pages_move_no_others(gone: int) -> None:
+    """Ten entries were read when the first ones are removed: fewer than were read, those, or more."""
+    application = many(["acme"])
+    hosted = application.state.worker.default.hosted
+    for number in range(2 * MOST_CARRIED):
+        changing.yank(hosted, "acme", Selection(), (), f"reason {number}")
+
+    def page(**query: str) -> Any:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+                return await client.get(f"{PROJECT}/log", params=query)
+
+        answer = asyncio.run(ask())
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    whole = page(limit="500")["entries"]
+    first = page(limit="10")
+    before = whole[gone]["at"]
+    assert expire(hosted.store.records, archive_key(hosted.name, "acme"), before) == gone
+    rest = page(limit="500", cursor=first["next"])
+    assert (first["entries"], rest["entries"]) == (whole[:10], whole[max(10, gone) :])
 
 
 def test_the_trash_is_read_page_by_page(site: Site, root: Api, ann: Api) -> None:

@@ -6,8 +6,11 @@ So a page reads the records of a few projects.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import dropwhile
+from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,6 +39,19 @@ _MOST_READ_FAR = 100
 
 _OF_ACCESS = ""
 """In a cursor, in place of a project: the changes of grants and tokens. It sorts before all projects."""
+
+
+class _Cursor(NamedTuple):
+    """The last entry that earlier pages had. Not their number of entries: some may expire before the next page."""
+
+    project: str
+    id: str = ""
+    """Empty where pages had none of the project yet."""
+    at: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.project}/{quote(self.id, safe='')}/{self.at}"
 
 
 async def log(request: Request) -> Response:
@@ -72,29 +88,35 @@ async def _answer(request: Request, name: str | None) -> Response:
     return answered(await worker.for_large_page(work))
 
 
-def _page(
-    index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tuple[str, int], limit: int, *, of: str
-) -> LogPage:
+def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: _Cursor, limit: int, *, of: str) -> LogPage:
     """Blocks. The entries behind a cursor. `of`: the index whose grants and tokens are shown, or ANY."""
-    after, given = cursor
     hosted = index.hosted
     reader = log_reader(hosted)
     of_projects = (name,) if name is not None else sorted(hosted.store.records.written(hosted.prefix))
     names: Sequence[str] = (_OF_ACCESS, *of_projects)
     entries: list[Entry] = []
-    begin = bisect_left(names, after)
+    begin = bisect_left(names, cursor.project)
     end = begin + (_MOST_READ if hosted.store.validates_inline else _MOST_READ_FAR)
     for each in names[begin:end]:
-        passed = given if each == after else 0
+        last = cursor if each == cursor.project else _Cursor(each)
         found = (
             reader.all((each,), filter_) if each != _OF_ACCESS else reader.all((), filter_, _of_access(index, of, name))
         )
-        for logged in found[passed:]:
+        for logged in _behind(last, found):
             if len(entries) == limit:
-                return LogPage(entries=entries, next=f"{each}/{passed}")
+                return LogPage(entries=entries, next=last.text)
             entries.append({"project": each or None} | logged.entry)
-            passed += 1
-    return LogPage(entries=entries, next=f"{names[end]}/0" if end < len(names) else None)
+            last = _Cursor(each, _id(logged), logged.at)
+    return LogPage(entries=entries, next=_Cursor(names[end]).text if end < len(names) else None)
+
+
+def _behind(last: _Cursor, found: Sequence[Logged]) -> Iterable[Logged]:
+    """The entries of a project behind the last one that was given; if that is gone, those that are no older than it.
+
+    So it does not matter how many entries expire between two pages.
+    """
+    ends = [number for number, logged in enumerate(found, 1) if _id(logged) == last.id]
+    return found[ends[-1] :] if ends else dropwhile(lambda logged: logged.at < last.at, found)
 
 
 def _is_logged(index: ServedIndex, name: str) -> bool:
@@ -108,11 +130,16 @@ def _of_access(index: ServedIndex, of: str, project: str | None) -> list[Logged]
     return [Logged(_OF_ACCESS, part) for entry in log if (part := part_about(entry, of, project)) is not None]
 
 
-def _cursor(raw: str | None) -> tuple[str, int]:
-    """A project, and how many of its entries earlier pages had. Raises InvalidRequest."""
+def _id(logged: Logged) -> str:
+    return str(logged.entry.get("id"))
+
+
+def _cursor(raw: str | None) -> _Cursor:
+    """Raises InvalidRequest."""
     if raw is None:
-        return "", 0
-    name, slash, given = raw.partition("/")
-    if not slash or not given.isascii() or not given.isdigit() or len(given) > 12:
+        return _Cursor(_OF_ACCESS)
+    project, _, last = raw.partition("/")
+    identity, slash, at = last.partition("/")
+    if not slash:
         raise InvalidRequest("The cursor is none of a page of the log; take the field next as it is.")
-    return name, int(given)
+    return _Cursor(project, unquote(identity), at)
