@@ -20,6 +20,10 @@ from quire.domain.osv import Taken, take
 CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 
 
+LONG = "9" * 5000
+"""More digits than Python reads as a number."""
+
+
 def document(identity: str = "PYSEC-1", name: str = "demo", **fields: Any) -> bytes:
     """A document about one project; `ranges`, `versions` and `package` are of the affected package."""
     affected: dict[str, Any] = {"package": {"ecosystem": "PyPI", "name": name}}
@@ -75,6 +79,8 @@ def test_ranges(events: list[str], asked: str, expected: str) -> None:
         ({"ranges": [ecosystem("introduced 0", kind="GIT")], "versions": ["1.0"]}, "1.0 2.0", "1.0"),
         ({"ranges": [ecosystem("introduced 1.0.0", "fixed 1.2.0", kind="SEMVER")]}, "1.1 1.2", "1.1"),
         ({"ranges": [ecosystem("introduced 2004d")], "versions": ["1.0"]}, "1.0 2.0", "1.0"),
+        ({"ranges": [ecosystem("introduced 0")]}, f"1.{LONG} 1.0", "1.0"),
+        ({"ranges": [ecosystem("introduced 0", f"fixed {LONG}")], "versions": [LONG, "1"]}, f"1 2 {LONG}", f"1 {LONG}"),
         ({}, "1.0", ""),
     ],
 )

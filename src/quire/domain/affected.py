@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from quire.domain.osv import Entry, canonical, version
 
@@ -52,7 +52,7 @@ class Affected:
         found = set(self._exact.get(canonical(text), ()))
         try:
             asked = Version(text)
-        except InvalidVersion:
+        except ValueError:  # as in `version`; a client's text is not remembered as those of advisories are
             pass
         else:
             if asked.local is not None:

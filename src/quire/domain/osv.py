@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from packaging.utils import InvalidName, canonicalize_name, canonicalize_version
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from quire.domain.advisories import Severity
 from quire.domain.cvss import rating_of
@@ -275,10 +275,13 @@ def version(text: str) -> Version:
     """A version. Raises ValueError for a text that PEP 440 does not know."""
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # it may be no version, or have more digits than int() takes
         raise ValueError(f"{text[:80]!r} is no version that PEP 440 knows") from None
 
 
 def canonical(text: str) -> str:
     """One spelling of each version; a text that is none stays as it is."""
-    return canonicalize_version(text.strip())
+    try:
+        return canonicalize_version(text.strip())
+    except ValueError:  # more digits than int() takes
+        return text.strip()

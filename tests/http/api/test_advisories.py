@@ -144,6 +144,15 @@ def test_what_is_wrong_is_one_sentence(
     assert (nothing.status_code, "takes some in" in nothing.json()["detail"]) == (404, True)
 
 
+def test_a_version_of_many_digits_is_refused(rig: Rig) -> None:
+    """Python reads no number of so many; the longest version that is taken has no such number."""
+    rig.post(archive(document("A-1")))
+    paths = (f"/projects/acme?version={'9' * digits}" for digits in (5000, 201, 200))
+    refused, *others = rig.run(*(("GET", path, {}) for path in paths))
+    assert (refused.status_code, refused.json()["detail"]) == (400, "A version has at most 200 characters.")
+    assert [each.status_code for each in others] == [400, 200]
+
+
 def test_less_than_half_needs_a_word(rig: Rig) -> None:
     """As on the command line."""
     rig.post(archive(*(document(f"A-{number}") for number in range(4))))

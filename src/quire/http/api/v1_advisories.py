@@ -13,7 +13,7 @@ from quire.administration.advisory_documents import AdvisoriesRemoved, advisorie
 from quire.advisories.reading import MAX_ARCHIVE_BYTES
 from quire.domain.advisory_sources import parse_source
 from quire.domain.errors import InvalidRequest, NotFound, TooLarge
-from quire.domain.names import normalize_name
+from quire.domain.names import MAX_NAME_CHARS, normalize_name
 from quire.http.api.messages import answered
 from quire.http.api.v1_access import changing_access
 from quire.http.app.advisories import advisories_of
@@ -38,6 +38,8 @@ async def project_advisories(request: Request) -> Response:
     if not known:  # an empty list would look like a clean bill
         raise NotFound("There are no advisories in this store; 'quire osv update' takes some in.")
     project, version = normalize_name(request.path_params["name"]), request.query_params.get("version")
+    if version is not None and len(version) > MAX_NAME_CHARS:
+        raise InvalidRequest(f"A version has at most {MAX_NAME_CHARS} characters.")
     entries = await worker_of(request).in_reader(known.entries, project, version)
     return answered(advisories_about(project, version, entries))
 
