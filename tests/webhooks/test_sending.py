@@ -1,6 +1,7 @@
 """Requests to receivers: signed as Standard Webhooks says, and bounded in time, size and place.
 
-Replaced here: the parser of a header, which fails, since it should fail at no header.
+Replaced here: the parser of a header, which fails, since it should fail at no header; and the resolver of names, which
+hangs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -161,6 +164,32 @@ def test_a_receiver_that_hangs_is_left() -> None:
     listener.close()
     assert answer.status is None
     assert answer.error == "There was no complete answer within 0.5 seconds."
+
+
+@pytest.mark.parametrize("proxy", [None, "http://proxy.invalid:1"])
+def test_a_resolver_that_hangs_is_left(proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be interrupted, so a thread goes on with it for which the delivery does not wait. Nothing is sent when
+    there is an address in the end."""
+    monkeypatch.delenv("http_proxy", raising=False)
+    if proxy is not None:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "")
+    resolve, is_left, waited = socket.getaddrinfo, threading.Event(), list[bool]()
+
+    def hang(_host: str, *arguments: Any, **more: Any) -> Any:
+        waited.append(is_left.wait(20))
+        return resolve("127.0.0.1", *arguments, **more)
+
+    with receiving() as receiver:
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        port = urlsplit(receiver.url).port
+        answer = Sender(LOOPBACK, seconds=0.5).send(f"http://receiver.invalid:{port}/hooks", {}, b"{}")
+        is_left.set()
+        for thread in threading.enumerate():
+            if thread.name == "resolve":
+                thread.join()
+    assert all(waited), "the delivery ended after the resolver"
+    assert (answer.status, answer.is_success, receiver.received) == (None, False, [])
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -32,6 +34,9 @@ MOST_SHOWN: Final = 200
 _MOST_WAIT: Final = 86_400.0
 _MOST_ADDRESSES: Final = 3
 _MOST_DIGITS: Final = 9
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -94,9 +99,10 @@ class Sender:
     async def _send(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         import httpx  # noqa: PLC0415 - only workers that deliver need it
 
-        places, proxy = self._places(url)
+        asyncio.get_running_loop().set_default_executor(_Resolvers())
         failure: Exception = OSError("no address")
         async with asyncio.timeout(self._seconds):
+            places, proxy = await self._places(url)
             for place, further in places:
                 try:
                     async with (
@@ -122,7 +128,7 @@ class Sender:
                     return Answer(error=f"The receiver gives no answer ({reason_of(error)}).")
         return Answer(error=f"The receiver cannot be reached ({reason_of(failure)}).")
 
-    def _places(self, url: str) -> tuple[list[tuple[str, dict[str, str]]], str | None]:
+    async def _places(self, url: str) -> tuple[list[tuple[str, dict[str, str]]], str | None]:
         """The URLs to try, each with its extensions of httpx; and the proxy, if there is one.
 
         A proxy finds the address itself, and decides where it connects to.
@@ -134,13 +140,34 @@ class Sender:
         if proxy and not urllib.request.proxy_bypass(host):
             return [(url, {})], proxy
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = self._allowed.resolve(host, port)[:_MOST_ADDRESSES]
-        shown = [f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in addresses]
+        addresses = await asyncio.to_thread(self._allowed.resolve, host, port)
+        shown = [f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in addresses[:_MOST_ADDRESSES]]
         return [(parts._replace(netloc=each).geturl(), {"sni_hostname": host}) for each in shown], None
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE and SSL_CERT_DIR
+
+
+class _Resolvers(ThreadPoolExecutor):
+    """The threads in which an event loop resolves names, that of a proxy as well. Its end does not wait for them: a
+    resolver cannot be interrupted, and may take longer than a delivery."""
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future = Future[T]()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*args, **kwargs))
+                except Exception as error:  # noqa: BLE001 - raised again where the result is waited for
+                    future.set_exception(error)
+
+        threading.Thread(target=run, name="resolve", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        pass  # there are no threads but those of `submit`
 
 
 async def _read(response: httpx.Response) -> Answer:
