@@ -159,6 +159,27 @@ def test_discovery(rig: Rig) -> None:
     assert rig.one.client.get("/.well-known/pytp?discover=/", headers={"accept": "text/html"}).status_code == 406
 
 
+def test_discovery_of_a_named_index(rig: Rig) -> None:
+    """For the addresses below its name that take uploads. Where indexes need a login, the answer does not say which
+    there are: a client sends none here."""
+    rig.quire("index", "create", "team")
+    rig.quire("index", "create", "fixed", "--no-uploads")
+
+    def statuses(site: Site, prefix: str, *paths: str) -> list[int]:
+        root = str(site.client.base_url).removesuffix("/").removesuffix(prefix)
+        answers = [httpx.get(f"{root}/.well-known/pytp", params={"discover": f"{prefix}{path}"}) for path in paths]
+        for answer in answers:
+            assert answer.status_code == 404 or answer.json()["token-mint-endpoint"].endswith(f"{prefix}{MINT}")
+        return [answer.status_code for answer in answers]
+
+    takes = ("/team/", "/team/legacy/", "/team/simple/", "/main/")
+    assert statuses(rig.one, "", *takes) == statuses(rig.two, "/python", *takes) == [200] * 4
+    refuses = ("/fixed/", "/nothing/", "/team", "/team/simple/x/", "/team/legacy", "/simple/simple/", "/Team/", "/*/")
+    assert statuses(rig.one, "", *refuses) == [404] * 8
+    with serve(rig.one.root.parent, "-a", "update,list,download", "--disable-fallback") as closed:
+        assert statuses(closed, "", "/team/", "/nothing/", *refuses) == [200] * 4 + [404] * 6
+
+
 def test_a_token_of_a_job_is_exchanged_once(rig: Rig) -> None:
     """Also by two servers at the same time, of which one knows nothing of the other."""
     token, answers = rig.job(), []

@@ -73,6 +73,8 @@ UPLOADS: Final = (
     *("/simple/", "/simple", "/packages/", "/packages"),
 )
 """Addresses that people give as the one to publish to, beside `/`."""
+UPLOADS_OF_AN_INDEX: Final = ("/", "/legacy/", "/simple/")
+"""Those below the name of an index."""
 _V1: Final = f"{API}v1"
 _INDEX: Final = f"{_V1}/indexes/{{index}}"
 _PROJECT: Final = f"{_INDEX}/projects/{{name}}"
@@ -297,8 +299,9 @@ _ROOT: Final = (
 )
 _OF_AN_INDEX: Final = frozenset(
     {
-        *("POST /", "POST /legacy/", "POST /simple/", "GET /simple/", "GET /simple", "GET /simple/{name}/"),
-        *("GET /simple/{name}", "GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
+        *(f"POST {each}" for each in UPLOADS_OF_AN_INDEX),
+        *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}"),
+        *("GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
         *("GET /namespaces", "GET /namespace/{name}", f"GET {_INSIDE}", "GET /search"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),

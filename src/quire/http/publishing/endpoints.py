@@ -6,6 +6,7 @@ below the prefix as well.
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,13 +15,18 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.authorization import ALLOWED, Right
+from quire.access.decisions import AccessState
 from quire.access.minting import MintRefused
+from quire.access.principals import ANONYMOUS
+from quire.config.values import index_name
 from quire.domain.errors import NotFound
+from quire.domain.indexes import RESERVED
 from quire.domain.structs import decode_as
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
-from quire.http.app.routes import UPLOADS
+from quire.http.app.routes import UPLOADS, UPLOADS_OF_AN_INDEX
 from quire.http.app.worker import Worker, worker_of
 from quire.http.simple.forms import body_chunks
 
@@ -88,7 +94,8 @@ async def discovery(request: Request) -> Response:
     except MintRefused as error:
         raise HttpError(error.status, str(error)) from error
     base = worker.proxies.base_url(request, worker.settings.server_base_url)
-    if not _takes_uploads(worker, base, request.query_params.get("discover")):
+    name = _index_at(worker, base, request.query_params.get("discover"))
+    if name is None or not _takes_uploads(worker, name, await worker.access.state()):
         raise NotFound("No uploads are taken at that path; name the address that you publish to (discover=).")
     return _answer(
         request,
@@ -101,15 +108,29 @@ async def discovery(request: Request) -> Response:
     )
 
 
-def _takes_uploads(worker: Worker, base: str, path: str | None) -> bool:
-    """Whether this is the path of an address to publish to, as the client knows it. `base`: that of the index."""
-    if path is None:
-        return False
+def _index_at(worker: Worker, base: str, path: str | None) -> str | None:
+    """The name of the index that has this path for an address to publish to, as the client knows it, if there is such
+    an index. `base`: the address of the one at the server's root."""
     own = "/" + base.split("://", 1)[1].partition("/")[2]
-    if not f"{path}/".startswith(own):
-        return False
+    if path is None or not f"{path}/".startswith(own):
+        return None
     below = path[len(own) - 1 :]
-    return below in {"", "/", *UPLOADS} and not worker.default.read_only
+    if below in {"", "/", *UPLOADS}:
+        return worker.default.name
+    name, slash, rest = below[1:].partition("/")
+    if slash + rest not in UPLOADS_OF_AN_INDEX or name in RESERVED:
+        return None
+    with contextlib.suppress(ValueError):
+        return index_name(name)
+    return None
+
+
+def _takes_uploads(worker: Worker, name: str, state: AccessState) -> bool:
+    """Whether an index takes uploads. Of one that needs a login this is not told, nor whether there is one: the request
+    has none, and its sender may have no right to know."""
+    if worker.access.rules.authorize(ANONYMOUS, Right.LIST, name, None, state) is not ALLOWED:
+        return True
+    return worker.served(name, state) is not None and state.definition(name).uploads
 
 
 def _check_accept(request: Request) -> None:
