@@ -14,7 +14,6 @@ import pytest
 from quire.access import room
 from quire.access.document import KEY, AccessDocument, encode_access
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.domain.errors import InvalidRequest
 from quire.index.audit.archive import KEPT
 from quire.index.audit.entries import Origin, entries_of
@@ -22,6 +21,7 @@ from quire.operations import granting, sessions
 from quire.operations.trusted_publishing import add_publisher, remove_publishers
 from quire.store.memory import MemoryStore
 from tests.publishing.claims import SETTINGS
+from tests.tokens import make_token
 
 ORIGIN = Origin(user="root")
 ANN = Origin(user="ann")
@@ -37,21 +37,16 @@ def create(
     lifetime: timedelta = DAY,
 ) -> str:
     """A new token; its id."""
-    text = new_token(identity or new_identity())
-    granting.create_token(
+    return make_token(
         access,
         ["upload"],
-        "*",
         projects,
-        identity=text.identity,
-        digest=text.digest,
         user=user,
-        note=None,
+        identity=identity,
         lifetime=lifetime,
         origin=ANN if own else ORIGIN,
         is_own=own,
-    )
-    return text.identity
+    ).identity
 
 
 def document(access: AccessRecords) -> AccessDocument:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from quire.operations.defining import set_index
@@ -19,6 +18,7 @@ from tests.clients.matrix import INSTALLERS
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Servers, two_servers
 from tests.distributions import make_wheel, wheel_name
+from tests.tokens import make_token
 
 pytestmark = pytest.mark.clients
 
@@ -38,21 +38,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def token(servers: Servers, *rights: str, projects: tuple[str, ...] = (), user: str | None = None) -> str:
     """A new token."""
     access = AccessRecords(servers.index.store)
-    lifetime = timedelta(days=1)
-    made = new_token(new_identity())
-    granting.create_token(
-        access,
-        rights,
-        "*",
-        projects,
-        identity=made.identity,
-        digest=made.digest,
-        user=user,
-        note=None,
-        lifetime=lifetime,
-        origin=Origin(),
-    )
-    return made.text
+    return make_token(access, rights, projects, user=user, lifetime=timedelta(days=1), origin=Origin()).text
 
 
 def revoke(servers: Servers, text: str) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from quire.access.grants import ANY, Permission
+from quire.access.grants import Permission
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
@@ -17,6 +16,7 @@ from quire.operations import granting
 from quire.store.opening import open_store
 from tests.asking import password_file
 from tests.distributions import make_wheel, wheel_name
+from tests.tokens import make_token
 
 PROJECT: Final = "judged"
 """The project that the holders' clients ask for. It never changes: the upload that they repeat is in it already."""
@@ -71,17 +71,4 @@ def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "bee
 
 
 def _make_token(access: AccessRecords, *rights: Permission) -> str:
-    text = new_token(new_identity())
-    granting.create_token(
-        access,
-        rights,
-        ANY,
-        [],
-        identity=text.identity,
-        digest=text.digest,
-        user=None,
-        note=None,
-        lifetime=None,
-        origin=_ORIGIN,
-    )
-    return text.text
+    return make_token(access, rights, origin=_ORIGIN).text

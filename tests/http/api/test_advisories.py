@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.advisories.reading import MAX_DOCUMENT_BYTES
 from quire.config.settings import Settings
 from quire.http.api import v1_advisories
@@ -26,6 +25,7 @@ from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import granting
 from quire.store.opening import open_store
+from tests.tokens import make_token
 
 PATH = "/-/api/v1/advisories"
 ZIP = {"content-type": "application/zip"}
@@ -56,20 +56,7 @@ class Rig:
         granting.begin(access, "ann", ["update"], origin)
         self.tokens: dict[str, str] = {}
         for right in ("admin", "read"):
-            token = new_token(new_identity())
-            granting.create_token(
-                access,
-                [right],
-                "*",
-                [],
-                identity=token.identity,
-                digest=token.digest,
-                user=None,
-                note=None,
-                lifetime=None,
-                origin=origin,
-            )
-            self.tokens[right] = token.text
+            self.tokens[right] = make_token(access, [right], origin=origin).text
         self.application = create_application(Settings(directories=(str(root),), fallback_url=None))
 
     def run(self, *requests: tuple[str, str, dict[str, Any]], right: str = "admin") -> list[httpx.Response]:

@@ -15,14 +15,14 @@ import pytest
 
 from quire.access.document import decode_access, encode_access
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.domain.advisories import Advisory, Severity
 from quire.index.audit.entries import Origin
-from quire.operations import defining, granting
+from quire.operations import defining
 from quire.operations.advisories import remove_advisories, update_advisories
 from quire.process.progress import Progress
 from tests.distributions import make_wheel, wheel_name
 from tests.http.app.test_upstreams import JSON, Workers
+from tests.tokens import make_token
 from tests.upstreams import FakeIndex, page, serving_index
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
@@ -42,19 +42,7 @@ class Rig(Workers):
     def __init__(self, where: str, upstream: FakeIndex | None, **settings: Any) -> None:
         super().__init__(where, upstream=None if upstream is None else upstream.url, **settings)
         self.now = NOW
-        text = new_token(new_identity())
-        granting.create_token(
-            AccessRecords(self.store),
-            ["admin"],
-            "*",
-            [],
-            identity=text.identity,
-            digest=text.digest,
-            user=None,
-            note=None,
-            lifetime=None,
-            origin=Origin(user="ann"),
-        )
+        text = make_token(AccessRecords(self.store), ["admin"], origin=Origin(user="ann"))
         self.admin = {"authorization": f"Bearer {text.text}"}
         for each in self.applications:
             each.state.worker.indexes.now = lambda: self.now

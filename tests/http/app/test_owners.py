@@ -27,6 +27,7 @@ from quire.publishing.publishers import Publisher
 from tests.asking import basic, password_file
 from tests.distributions import make_wheel, wheel_name
 from tests.http.app.test_access import counted
+from tests.tokens import make_token
 
 USERS = {name: f"secret of {name}" for name in ("ann", "bob", "cy", "boss", "keeper", "reader")}
 V1 = "/-/api/v1/indexes/main/projects"
@@ -77,19 +78,7 @@ class Rig:
 
     def token(self, *rights: str, user: str | None = None, projects: tuple[str, ...] = ()) -> tuple[str, str]:
         """The id of a new token, and its header."""
-        text = new_token(new_identity())
-        granting.create_token(
-            self.access,
-            rights,
-            "*",
-            projects,
-            identity=text.identity,
-            digest=text.digest,
-            user=user,
-            note=None,
-            lifetime=None,
-            origin=ROOT,
-        )
+        text = make_token(self.access, rights, projects, user=user, origin=ROOT)
         return text.identity, f"Bearer {text.text}"
 
     def owners(self, project: str) -> tuple[str, ...]:
