@@ -240,7 +240,7 @@ class NameLists:
         try:
             for attempt in range(ATTEMPTS):
                 current = self._current(folder, None)
-                if current.root.holds(name, token):
+                if is_unclear and current.root.holds(name, token):
                     return current
                 try:
                     added = self._swapped(folder, current, current.root.with_token(name, token))
