@@ -201,6 +201,19 @@ def test_stores_are_opened_in_one_place() -> None:
             assert not names & {"PosixStore", "MemoryStore", "BucketStore"}, path
 
 
+def test_threads_are_awaited_in_one_place() -> None:
+    """quire.process.in_thread: other ways may go on in the turn of the event loop in which a request looked before."""
+    ways = {"run_in_executor", "to_thread", "wrap_future"}
+    found = {
+        name_of(path)
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ways
+    }
+    # a search gives its futures to asyncio.wait, which always waits for a later turn
+    assert found == {"quire.process.in_thread", "quire.search.results"}
+
+
 def test_archives_are_opened_in_one_place() -> None:
     """Files that clients send are opened by `quire.archives` alone, where everything is bounded."""
     for path in modules():

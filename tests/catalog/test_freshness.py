@@ -1,18 +1,24 @@
-"""The read barrier: shared validations, and the bound of its cache."""
+"""The read barrier: shared validations, and the bound of its cache.
+
+Replaced here: `run_in_executor` of one event loop, to have a thread that is always faster than the loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from quire.catalog.freshness import Barrier
 from quire.domain.errors import StoreError
 from quire.process.budget import Budget
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Pacing
 
 DEADLINE = 30.0
@@ -154,6 +160,59 @@ def test_requests_queued_before_a_validation_share_it_and_no_others(
         await asyncio.gather(*later)
         assert seen == [old, old, old, new]
         assert (source.looks, source.turns) == (2, 2)
+
+    asyncio.run(scenario())
+
+
+class _Fast(ThreadPoolExecutor):
+    """A thread that is done before the event loop goes on."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future = super().submit(function, *arguments, **named)
+        future.exception(DEADLINE)
+        return future
+
+
+def test_a_request_sees_its_own_change_however_fast_the_thread_was() -> None:
+    """It is not in the turn any more in which it looked before. (From Python 3.13 on awaiting such a thread alone does
+    not end the turn.)"""
+    source = Source()
+
+    async def scenario() -> None:
+        with _Fast(1) as fast:
+            barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=lambda: fast)
+            old, new = Number(1), Number(2)
+            source.inline_value = old
+            assert await barrier.get("k") is old
+            await in_thread(fast, setattr, source, "inline_value", new)
+            assert await barrier.get("k") is new
+
+    asyncio.run(scenario())
+
+
+def test_work_that_is_done_at_once_is_awaited_in_a_later_callback() -> None:
+    """Its result, or its error, comes after what was queued before."""
+
+    async def scenario() -> None:
+        loop, order = asyncio.get_running_loop(), list[str]()
+
+        def done_at_once(_: object, function: Callable[[], str]) -> asyncio.Future[str]:
+            future: asyncio.Future[str] = loop.create_future()
+            try:
+                future.set_result(function())
+            except StoreError as error:
+                future.set_exception(error)
+            return future
+
+        with mock.patch.object(loop, "run_in_executor", done_at_once):
+            loop.call_soon(order.append, "queued")
+            order.append(await in_thread(None, str, "result"))
+            with pytest.raises(StoreError):
+                await in_thread(None, raise_error)
+        assert order == ["queued", "result"]
+
+    def raise_error() -> None:
+        raise StoreError("The store is away.")
 
     asyncio.run(scenario())
 

@@ -22,8 +22,8 @@ from tests.serving import free_port, running
 pytestmark = pytest.mark.pythons
 
 FAST = (
-    *("tests/domain", "tests/render", "tests/access", "tests/archives"),
-    *("tests/servers/test_startup.py", "tests/http/app/test_rights_matrix.py"),
+    *("tests/domain", "tests/render", "tests/access", "tests/archives", "tests/catalog"),
+    *("tests/servers/test_startup.py", "tests/http/app/test_rights_matrix.py", "tests/http/ui/test_account.py"),
 )
 _SECONDS = 900.0
 

@@ -22,7 +22,7 @@ from tests.command_line import commands
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, environment, free_port, running
 
-SERVER_MODULES = {"uvicorn": 478, "gunicorn": 507}
+SERVER_MODULES = {"uvicorn": 479, "gunicorn": 508}
 """Those that `counted` leaves. gunicorn's processes import uvicorn, too."""
 PLAIN = environment(PYTHONFAULTHANDLER="")
 """Without what only servers of tests import."""

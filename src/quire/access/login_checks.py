@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from quire.access.login_limits import Limits, Origin
+from quire.process.in_thread import in_thread
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class LoginChecks:
             if self._pool is None:
                 # as late as this, because threads do not survive a fork
                 self._pool = ThreadPoolExecutor(self._limits.threads, "password-check")
-            return await loop.run_in_executor(self._pool, check)
+            return await in_thread(self._pool, check)
         finally:
             if not start.cancelled():  # one that was cancelled before it started is skipped
                 self._running -= 1

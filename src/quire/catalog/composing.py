@@ -14,7 +14,6 @@ Only of a project that was merged by name the upstreams are asked as well; their
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
@@ -26,6 +25,7 @@ from quire.catalog.views import NO_NAMES, NamesView, ProjectPart, ProjectView
 from quire.domain.errors import BlobMissing, StoreError
 from quire.domain.namespaces import Namespaces
 from quire.domain.reserved import Reserved
+from quire.process.in_thread import in_thread
 
 _FEW_FILES = 200  # merged and sorted in a millisecond
 _MOST_ROUNDS = 20  # of reading groups that change meanwhile
@@ -217,8 +217,7 @@ class Projects(freshness.Source[ProjectView]):
             try:
                 if self._policies is None or self._executor is None:
                     return self._view(key, known, parts)
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._executor(), self._view, key, known, parts)
+                return await in_thread(self._executor(), self._view, key, known, parts)
             except BlobMissing:  # a page of another server was replaced since its record was read
                 before = {}
         raise StoreError(f"The project {key} changes faster than it can be read; repeat.")

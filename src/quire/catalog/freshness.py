@@ -16,7 +16,8 @@ Even inline validations are coalesced. An event loop runs its callbacks in the o
 before the first validation of a tick a callback is queued that ends the tick. A request that runs before that callback
 was queued before it, and so arrived before the validation began: the result is fresh for it too. A later request runs
 later, in a new tick. (A request that waited for a change in a thread was queued after the change: if that was before
-the end of the tick was queued, the change was made before the validation.)
+the end of the tick was queued, the change was made before the validation. So all work in threads goes through
+`quire.process.in_thread`: what awaits it is queued in any case.)
 
 This holds for queued callbacks. A protocol that a loop calls directly when bytes arrive, as uvloop does, may run before
 older callbacks in the queue, the end of the tick among them. So a protocol does not ask there. It collects the
@@ -42,6 +43,7 @@ from typing import Generic, Protocol, TypeVar
 
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory, Sized
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Pacing
 
 V = TypeVar("V", bound=Sized)
@@ -222,9 +224,8 @@ class Barrier(Generic[V]):
         known = self.memory.get(key)
         self._tally.validated += 1
         self._tally.loaded += 1
-        loop = asyncio.get_running_loop()
         try:
-            loaded = await loop.run_in_executor(self._executor(), self._source.load, key, known)
+            loaded = await in_thread(self._executor(), self._source.load, key, known)
             value = await loaded if isinstance(loaded, Awaitable) else loaded
         except Exception as error:  # noqa: BLE001 - raised in the waiting requests
             answer.set_exception(error)

@@ -15,7 +15,6 @@ Clients choose the moments, so these views have a budget of their own, in which 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary, ref
@@ -36,6 +35,7 @@ from quire.domain.project import Status
 from quire.index.index import Index
 from quire.index.past import ReadPast, is_unchanged, read_past
 from quire.process.budget import Budget
+from quire.process.in_thread import in_thread
 from quire.process.threads import Threads
 from quire.store.contracts import Store
 
@@ -241,7 +241,7 @@ class _PastProjects(freshness.Source[PastView]):
         work = now, asked, index.policies, known, looked_up
         if known is None and len(now.files) > _FEW_FILES:
             return await self._in_large(_past_view, *work)
-        return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), _past_view, *work)
+        return await in_thread(self._threads.readers(), _past_view, *work)
 
 
 def _there(index: ServedIndex | None) -> ServedIndex:

@@ -5,7 +5,6 @@ Holds no truth of its own, starts no thread and opens no file before the first r
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from quire.index.index import Index
 from quire.index.usage import Counted
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory
+from quire.process.in_thread import in_thread
 from quire.process.threads import Threads
 from quire.store.contracts import Store
 
@@ -225,8 +225,7 @@ class ServedIndex:
         """
         for _ in range(_READ_AGAIN):
             try:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads.large_pages(), partial(function, view))
+                return await in_thread(self._threads.large_pages(), function, view)
             except (BlobMissing, DamagedRecord):
                 self.projects.memory.drop(view.name)
                 view = require(await self.projects.get(view.name))
@@ -332,7 +331,7 @@ class ServedIndex:
         return await self._in_reader(lambda: listed.open(companion))
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), function)
+        return await in_thread(self._threads.readers(), function)
 
 
 def _filter_of(

@@ -40,12 +40,14 @@ import select
 import socket
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
 from quire.http.fast.responses import SENT
 from quire.http.simple.files import IN_THREAD
+from quire.process.in_thread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,8 +140,8 @@ class FileSender:
                     if part is not body:
                         self._transport.write(part)  # the frame of a chunk
                     elif await self._empty_buffer(cycle):
-                        in_thread = message.get(IN_THREAD, asyncio.to_thread)
-                        await self._send_bytes(cycle, descriptor, start, count, in_thread)
+                        run = message.get(IN_THREAD, partial(in_thread, None))
+                        await self._send_bytes(cycle, descriptor, start, count, run)
             finally:
                 message[SENT] = self._sent
         await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})

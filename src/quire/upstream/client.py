@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import DigestMismatch, TooLarge, UpstreamBusy, UpstreamError
 from quire.domain.names import normalize_name
+from quire.process.in_thread import in_thread
 from quire.upstream.markup import ACCEPT
 from quire.upstream.pages import UpstreamFile, UpstreamPage, parse_page
 from quire.upstream.project_list import parse_project_list
@@ -209,9 +210,9 @@ class Upstream:
                     held.append(chunk)
                     held_bytes += len(chunk)
                     if held_bytes >= _WRITTEN_AT_ONCE:
-                        await _in_thread(partial(write, held))
+                        await _to_its_end(partial(write, held))
                         held, held_bytes = [], 0
-            await _in_thread(partial(write, held))
+            await _to_its_end(partial(write, held))
             if file.size is not None and size != file.size:
                 raise _wrong_size(file, limit)
             if not hmac.compare_digest(digest.hexdigest(), file.hashes[algorithm]):
@@ -238,9 +239,9 @@ class Upstream:
             ) from error
 
 
-async def _in_thread(work: Callable[[], None]) -> None:
+async def _to_its_end(work: Callable[[], None]) -> None:
     """Run it in a thread, to its end also where the caller is cancelled: then nothing writes to a sink any more."""
-    running = asyncio.get_running_loop().run_in_executor(None, work)
+    running = in_thread(None, work)
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from types import MappingProxyType
@@ -25,6 +24,7 @@ import structlog
 
 from quire.domain.errors import BlobMissing, Conflict, NotFound, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.structs import decode_as
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Blobs, Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.pages import UpstreamFile
@@ -121,7 +121,6 @@ class MirroredDocuments:
 
     async def _get(self, key: str, wanted: _Wanted, check: Callable[[bytes], None]) -> OpenBlob | bytes:
         """The kept document, or a new one, which `check` accepts before it is kept."""
-        loop = asyncio.get_running_loop()
         try:
             kept = await self._kept(key, wanted.digest)
         except BlobMissing:
@@ -141,7 +140,7 @@ class MirroredDocuments:
         check(body)
         self._server.tally.files[wanted.kind, "fetched"] += 1
         if self._writable:
-            await loop.run_in_executor(self._writers(), partial(self._keep, key, body, wanted.digest))
+            await in_thread(self._writers(), self._keep, key, body, wanted.digest)
             self._space.used(key)
             self._space.added(len(body))
         return body
@@ -151,7 +150,7 @@ class MirroredDocuments:
         if self._may_be_damaged:
             with suppress(_NotCompared):
                 return self._open(key, digest, MOST_INLINE)
-        return await asyncio.get_running_loop().run_in_executor(self._readers(), self._open, key, digest)
+        return await in_thread(self._readers(), self._open, key, digest)
 
     def open_kept(self, key: str, digest: str) -> OpenBlob:
         """Metadata that is here, on an event loop, where the store is a local disk. `digest`: its SHA-256.

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, ParamSpec, TypeVar
@@ -25,6 +24,7 @@ import structlog
 
 from quire.domain.errors import BlobMissing, NotFound, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.reserved import MIRROR
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.arriving import PIECE, Arrival
@@ -344,7 +344,7 @@ class MirroredFiles:
     async def _in(
         self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return await asyncio.get_running_loop().run_in_executor(executor(), partial(function, *args, **kwargs))
+        return await in_thread(executor(), function, *args, **kwargs)
 
 
 class RemoteBlob(OpenBlob):

@@ -6,7 +6,6 @@ as a 404, where another server is at it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Final
 import structlog
 
 from quire.domain.errors import StoreError, UpstreamError
+from quire.process.in_thread import in_thread
 from quire.upstream.answers import Answered, Ask
 from quire.upstream.mirrored import Validators
 from quire.upstream.pages import UpstreamPage
@@ -44,15 +44,14 @@ class UntilFirstPage:
         """As `Ask` has it."""
         if self._is_over:
             return await self._ask(name, known)
-        run = asyncio.get_running_loop().run_in_executor
         try:
             answer = await self._ask(name, known)
         except UpstreamError as error:
-            await run(self._executor(), self._warn, name, str(error))
+            await in_thread(self._executor(), self._warn, name, str(error))
             raise
         if answer.page is None and not answer.unchanged:
             said = f"It does not know this project, which is right only if {name} is a name of your own."
-            await run(self._executor(), self._warn, name, said)
+            await in_thread(self._executor(), self._warn, name, said)
         if callable(answer.page):
             return replace(answer, page=partial(self._read, name, answer.page))
         self._is_over = True

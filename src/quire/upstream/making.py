@@ -27,6 +27,7 @@ import structlog
 from quire.archives.metadata import is_static, parse_metadata, read_metadata
 from quire.domain.errors import BlobMissing, InvalidDistribution, InvalidName, NotFound, StoreError, UpstreamError
 from quire.domain.names import Kind, ParsedFilename
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Blobs, Store
 from quire.store.open_blob import OpenBlob, PositionReader
 from quire.upstream.documents import MOST_METADATA, publish
@@ -166,7 +167,7 @@ class MetadataMaker:
             return body if len(body) == stop - start else None
 
     async def _in(self, executor: Callable[[], Executor], function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(executor(), function)
+        return await in_thread(executor(), function)
 
 
 def make_of_kept(blobs: Blobs, folder: str, project: str, file: UpstreamFile, key: str) -> str | None:

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
 from quire.domain.errors import Conflict, DamagedRecord, InvalidName, StoreError, UpstreamBusy, UpstreamError
 from quire.observe.metrics.tally import UpstreamTally
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Names, Record, Store
 from quire.upstream import mirrored
 from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
@@ -361,9 +361,7 @@ class Mirror:
         return self._pages.keep(name, record, before, answer, now)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        work = partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+        return await in_thread(self._executor(), function, *args, **kwargs)
 
     async def _in_maker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        work = partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._makers(), work)
+        return await in_thread(self._makers(), function, *args, **kwargs)

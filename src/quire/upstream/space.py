@@ -21,6 +21,7 @@ import structlog
 
 from quire.domain.errors import QuireError
 from quire.observe.metrics.tally import MirrorTally
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Store
 from quire.upstream.evicting import counted, evict
 from quire.upstream.uses import FileUses
@@ -99,7 +100,7 @@ class MirrorSpace:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._executor(), self._uses.write)
+            await in_thread(self._executor(), self._uses.write)
         except QuireError as error:
             log.warning("uses of mirrored files not written", error=str(error))
 
@@ -121,7 +122,7 @@ class MirrorSpace:
                 pass
             self._wake.clear()
             try:
-                await asyncio.get_running_loop().run_in_executor(self._executor(), self.run)
+                await in_thread(self._executor(), self.run)
             except QuireError as error:
                 log.warning("space of the mirror not looked after", error=str(error))
 

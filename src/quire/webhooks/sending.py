@@ -20,6 +20,7 @@ import structlog
 from quire import __version__
 from quire.domain.errors import reason_of
 from quire.domain.times import http_date
+from quire.process.in_thread import in_thread
 from quire.webhooks.addresses import AllowedAddresses, ReceiverRefused
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Sender:
         if proxy and not urllib.request.proxy_bypass(host):
             return [(url, {})], proxy
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = await asyncio.to_thread(self._allowed.resolve, host, port)
+        addresses = await in_thread(None, self._allowed.resolve, host, port)
         shown = [f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in addresses[:_MOST_ADDRESSES]]
         return [(parts._replace(netloc=each).geturl(), {"sni_hostname": host}) for each in shown], None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -28,6 +27,7 @@ from quire.domain.reserved import MIRROR
 from quire.domain.times import stamp
 from quire.http.api.messages import answered
 from quire.http.app.worker import Worker, upstreams_of, worker_of
+from quire.process.in_thread import in_thread
 from quire.process.siblings import folder_of
 from quire.store.contracts import Store
 from quire.store.opening import has_scheme
@@ -41,7 +41,7 @@ _MOST: Final = 1000
 async def server(request: Request) -> Response:
     """GET server: the workers of this container."""
     worker = worker_of(request)
-    values, processes = await asyncio.to_thread(worker.metrics.shared)
+    values, processes = await in_thread(None, worker.metrics.shared)
     place = worker.default.store.place
     return answered(
         ServerStatus(
@@ -69,7 +69,7 @@ async def upstreams(request: Request) -> Response:
     """GET upstreams: their health and hit rate, by the counts of the workers of this container."""
     worker = worker_of(request)
     state = await worker.access.state()
-    values, processes = await asyncio.to_thread(worker.metrics.shared)
+    values, processes = await in_thread(None, worker.metrics.shared)
     last = await worker.in_reader(counted, worker.default.store)
     offered = await worker.for_large_page(_offered, worker.default.store, _urls(worker, state), last)
     kept = None

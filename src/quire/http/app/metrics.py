@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
 from quire.domain.errors import NotFound
 from quire.http.app.worker import worker_of
+from quire.process.in_thread import in_thread
 
 
 async def metrics(request: Request) -> Response:
@@ -22,5 +21,5 @@ async def metrics(request: Request) -> Response:
     worker.readiness.refresh()  # for the next page: this one does not wait for the store
     accept = request.headers.get("accept", "")
     # not among the readers: they may all be waiting for a store that hangs, which is when operators need this page
-    body, media_type = await asyncio.to_thread(worker.metrics.page, accept, with_names=with_names)
+    body, media_type = await in_thread(None, worker.metrics.page, accept, with_names=with_names)
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -17,6 +17,7 @@ from quire.access.document import AccessDocument
 from quire.catalog.served import ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import StoreError
+from quire.process.in_thread import in_thread
 from quire.store.contracts import Store
 
 if TYPE_CHECKING:
@@ -126,4 +127,4 @@ class WebhookDelivery:
     async def stop(self) -> None:
         """Wait some seconds for deliveries that are under way, and begin no more."""
         if "deliverer" in self.__dict__:
-            await asyncio.to_thread(self.deliverer.close)
+            await in_thread(None, self.deliverer.close)

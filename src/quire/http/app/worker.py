@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import structlog
@@ -48,6 +48,7 @@ from quire.http.simple.accel import internal_location
 from quire.index.index import Index
 from quire.operations.last_backup import LastBackup
 from quire.process.budget import Budget
+from quire.process.in_thread import in_thread
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
@@ -341,9 +342,7 @@ class Worker:
 
     async def in_reader(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that only reads."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads.readers(), partial(function, *args, **kwargs)
-        )
+        return await in_thread(self._threads.readers(), function, *args, **kwargs)
 
     async def for_large_page(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that reads or renders much at once. Listings and downloads never wait behind it.
@@ -353,8 +352,7 @@ class Worker:
         if self._large_pending >= LARGE_PAGES_PENDING:
             raise HttpError(503, "Too many large pages are being made; try again in some seconds.")
         self._large_pending += 1
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads.large_pages(), partial(function, *args, **kwargs))
+        work = in_thread(self._threads.large_pages(), function, *args, **kwargs)
         work.add_done_callback(self._large_page_done)
         return await work
 
@@ -363,27 +361,19 @@ class Worker:
 
     async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read a piece of a file that is being downloaded."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads.senders(), partial(function, *args, **kwargs)
-        )
+        return await in_thread(self._threads.senders(), function, *args, **kwargs)
 
     async def in_writer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that writes. Reads never wait behind it."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads.writers(), partial(function, *args, **kwargs)
-        )
+        return await in_thread(self._threads.writers(), function, *args, **kwargs)
 
     async def for_large_upload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `in_writer`, for an upload that takes long. Other changes never wait behind it."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads.large_uploads(), partial(function, *args, **kwargs)
-        )
+        return await in_thread(self._threads.large_uploads(), function, *args, **kwargs)
 
     async def to_receiver(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that waits for a receiver of webhooks. Changes never wait behind it."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads.receivers(), partial(function, *args, **kwargs)
-        )
+        return await in_thread(self._threads.receivers(), function, *args, **kwargs)
 
     def remove_blobs_later(self, index: Index, files: tuple[File, ...]) -> None:
         """Remove the bytes of unlisted files, after a delay for downloads under way."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import stat
@@ -16,6 +15,7 @@ from quire.dropin.files import open_regular
 from quire.operations.importing.devpi_export import Export, ExportedFile, inside
 from quire.operations.importing.devpi_plan import by_project
 from quire.operations.importing.source import Refused
+from quire.process.in_thread import in_thread
 from quire.upstream.client import WITH_OLD_DIGESTS, Sink
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
@@ -66,7 +66,7 @@ class DevpiStage:
         """As of `Upstream`. Raises Refused, DigestMismatch, TooLarge, and the errors of the sink."""
         modified = self._files[file.url].last_modified
         begun({} if modified is None else {"Last-Modified": modified})
-        return await asyncio.to_thread(self._copy, file, open_sink, limit, digests)
+        return await in_thread(None, self._copy, file, open_sink, limit, digests)
 
     def _copy(self, file: UpstreamFile, open_sink: Callable[[], S], limit: int, digests: Collection[str]) -> S:
         path = inside(self._folder, file.url)

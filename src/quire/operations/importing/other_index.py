@@ -44,6 +44,7 @@ from quire.operations.importing.offered import Here, judged, upload_time
 from quire.operations.importing.outcome import Outcome, Report, Result
 from quire.operations.importing.source import Refused
 from quire.process.at_once import each_of
+from quire.process.in_thread import in_thread
 from quire.process.progress import Progress
 from quire.store.contracts import Staging
 from quire.upstream.client import WITH_OLD_DIGESTS, Sink
@@ -151,7 +152,7 @@ class IndexImporter:
         left_out = list[str]()
         try:
             page = await self._source.page(name, left_out)
-            here = await asyncio.to_thread(self._here, name)
+            here = await in_thread(None, self._here, name)
         except (UpstreamError, DamagedRecord) as error:
             self._failures += 1
             if not self._source.reached or self._failures >= MOST_FAILURES:
@@ -176,7 +177,7 @@ class IndexImporter:
             await self._take(name, batch)
         is_ours = bool(wanted) or here.is_as_imported
         if is_ours and not self._target.tries and page.status is not Status.ACTIVE:
-            await asyncio.to_thread(self._set_status, name, page)
+            await in_thread(None, self._set_status, name, page)
 
     def _here(self, name: str) -> Here:
         """The project as it is in the store. Blocks. Raises DamagedRecord, StoreError."""
@@ -235,7 +236,7 @@ class IndexImporter:
             return
         sizes = {each.parsed.filename: each.staged.size for each in uploads}
         try:
-            change = await asyncio.to_thread(self._publish, name, uploads)
+            change = await in_thread(None, self._publish, name, uploads)
         except (FileExists, InvalidRequest, ProjectClosed, DamagedRecord) as error:
             if len(sizes) > 1:
                 for file in batch:
@@ -290,7 +291,7 @@ class IndexImporter:
             )
             try:
                 provenance = await self._provenance(file)
-                upload = await asyncio.to_thread(_examined, staging, parsed)
+                upload = await in_thread(None, _examined, staging, parsed)
             except BaseException:
                 staging.discard()
                 raise

@@ -22,6 +22,7 @@ from quire.locks.selecting import Selection
 from quire.operations.mirroring.report import Got, How, Missing, Report
 from quire.operations.mirroring.wanted import Wanted, releases_by_project, wanted_of
 from quire.process.at_once import each_of
+from quire.process.in_thread import in_thread
 from quire.process.progress import Progress
 from quire.store.open_blob import OpenBlob
 
@@ -106,7 +107,7 @@ class _Fetching:
                 raise UpstreamBusy("It was not tried: the upstream gave none of the files before it.")
             how = await self._kept(listed)
             if wanted.unproved:
-                await asyncio.to_thread(_prove, await self._index.open(listed, ""), wanted)
+                await in_thread(None, _prove, await self._index.open(listed, ""), wanted)
         except (StoreFull, StoreReadOnly):
             raise
         except QuireError as error:
