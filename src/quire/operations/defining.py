@@ -123,13 +123,12 @@ def delete_index(
     """Delete an index: the next request of every worker does not find it. How many files of it were deleted.
 
     `index`: its hosted files, which go to the trash where `with_files` says so. Repeated after an interruption, it
-    goes on. `still`: has to be true of its definition in the step that deletes it, and only the files that it had
-    before are deleted: those of an index of the same name that was made since stay.
+    goes on. `still`: has to be true of its definition in the step that deletes it; only for the stage of a publishing
+    session, as no later index has its name (`end_stage` is for the others).
     Raises NotFound, InvalidRequest for one with files otherwise (one that got a file just then is put back), and
     StoreError.
     """
-    had = {name: project for name in index.names() if (project := index.project(name)) is not None and project.files}
-    files = [*had]
+    files = projects_with_files(access.store, index.name)
 
     def check_no_files(document: AccessDocument) -> None:
         if there := projects_with_files(access.store, index.name):
@@ -162,17 +161,55 @@ def delete_index(
         if not with_files:
             put_back_with_files(access, before, after, default, origin)
     deleted = 0
-    listed = files if still is not None else [name for name in index.names() if has_files(index, name)]
-    for name in listed if with_files else ():
-        guard = changing.only_of(had[name]) if still is not None else None
-        try:
-            change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin, guard=guard)
-        except ChangedMeanwhile:
-            continue
+    for name in projects_with_files(access.store, index.name) if with_files else ():
+        change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin)
         deleted += len(change.unlisted)
         if not change.is_in_trash:
             index.remove_blobs(change.removed)
     return deleted
+
+
+def end_stage(
+    access: AccessRecords,
+    stage: Index,
+    *,
+    default: str,
+    origin: Origin,
+    has_ended: Callable[[IndexDefinition], bool],
+) -> None:
+    """Delete a stage that has ended: its files, for good, and then its definition.
+
+    The definition is the last that goes: by it the next sweep finds the rest of an end that was interrupted, or a file
+    of an upload that was let in before the end. Until then its addresses say that it has ended, and no other index has
+    its name. `has_ended`: of its definition, asked before anything is deleted.
+    Raises NotFound for one that is another one by now, InvalidRequest for one that cannot be deleted, or not yet, and
+    StoreError.
+    """
+
+    def without(document: AccessDocument) -> AccessDocument:
+        if not has_ended(defining.find(document, stage.name, default)):
+            raise NotFound(f"The index {stage.name} is another one by now.")
+        return defining.without_index(document, stage.name, default)
+
+    for name in stage.names():
+        seen = stage.project(name)
+        # After the project: so it is of this stage, and not of one that was made again under its name.
+        without(access.read().state.document)
+        if seen is not None and seen.files:
+            with contextlib.suppress(ChangedMeanwhile):  # the next sweep sees it as it is by then
+                guard = changing.only_of(seen)
+                change = changing.delete(stage, name, Selection(), (), to_trash=False, origin=origin, guard=guard)
+                stage.remove_blobs(change.removed)
+
+    def remove(document: AccessDocument) -> AccessDocument:
+        after = without(document)
+        if there := projects_with_files(access.store, stage.name):
+            raise InvalidRequest(f"The stage {stage.name} got files while it was deleted, such as of {there[0]}.")
+        return after
+
+    before, after = access.change(remove, "index-delete", {"index": stage.name}, origin)
+    log.info("index deleted", index=stage.name, user=origin.user)
+    put_back_with_files(access, before, after, default, origin)
 
 
 def clear_sessions(access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin) -> None:

@@ -20,6 +20,7 @@ from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection, present
 from quire.domain.errors import InvalidDistribution, InvalidRequest, NotFound, ProjectClosed, QuireError, StoreError
+from quire.domain.indexes import IndexDefinition
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project
 from quire.domain.quotas import UNLIMITED, Quotas
@@ -107,26 +108,32 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
     indexes = access.read().state.document.indexes
     ended = [name for name, definition in indexes.items() if name != default and definition.has_ended(now)]
     deleted = 0
+
+    def has_ended(definition: IndexDefinition) -> bool:
+        return definition.has_ended(now)
+
     for name in ended:
         if not (is_certain or _have_been_there(Index(store, name), indexes[name].ends_at or now)):
             log.warning("stage not deleted", index=name, error="its files are too young by the store's clock")
             continue
+        end = _end_session if indexes[name].session is not None else defining_operations.end_stage
         try:
-            defining_operations.delete_index(
-                access,
-                Index(store, name, origin),
-                with_files=True,
-                default=default,
-                origin=origin,
-                still=lambda definition: definition.has_ended(now),
-            )
+            end(access, Index(store, name, origin), default=default, origin=origin, has_ended=has_ended)
         except NotFound:  # another worker was faster, or it was made again
             continue
-        except InvalidRequest as error:  # another index was set before it
+        except InvalidRequest as error:  # another index was set before it, or it got a file just then
             log.warning("stage not deleted", index=name, error=str(error))
         else:
             deleted += 1
     return deleted
+
+
+def _end_session(
+    access: AccessRecords, stage: Index, *, default: str, origin: Origin, has_ended: Callable[[IndexDefinition], bool]
+) -> None:
+    """Delete the stage of a publishing session that has expired, its definition first: the session can be extended
+    until then. Files that are left are found by the record of the session."""
+    defining_operations.delete_index(access, stage, with_files=True, default=default, origin=origin, still=has_ended)
 
 
 def _have_been_there(stage: Index, ends: datetime) -> bool:

@@ -22,7 +22,7 @@ from quire.access.document import AccessDocument, with_fields
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
-from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.errors import InvalidRequest, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.domain.project import Status
 from quire.http.app.application import create_application
@@ -32,6 +32,7 @@ from quire.index.index import Index
 from quire.operations import defining, granting, promoting
 from quire.operations.sweeping import Sweeper
 from quire.store.contracts import Store
+from quire.store.faults import Fault, Faults, Operation
 from quire.store.memory import MemoryState, MemoryStore
 from tests.clocks import Clock
 from tests.distributions import make_wheel, wheel_name
@@ -41,6 +42,8 @@ LONG_AGO = "2019-01-01T00:00:00.000000Z"
 JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
 API = "/-/api/v1/indexes"
 ORIGIN = Origin(user="ann")
+MOST_STEPS = 12
+"""More than the end of a stage has operations of a kind."""
 
 Scenario = Callable[[httpx.AsyncClient, Store], Awaitable[None]]
 
@@ -226,29 +229,75 @@ def test_a_stage_of_imported_files_ends() -> None:
     assert promoting.end_stages(access, store, "main", ORIGIN) == 1
 
 
-def test_a_stage_that_was_made_again_stays(tmp_path: Path) -> None:
-    """Its end was seen before: neither it nor its files are deleted."""
+def ending(store: Store) -> datetime:
+    """A stage with files of three projects; a time at which it has ended."""
+    ends = datetime.now(UTC) + timedelta(days=1)
+    stage(store, "pr-1", expires=ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    for name in ("alpha", "beta", "gamma"):
+        Index(store, "pr-1").publish([staged_wheel(store, name, "1.0")])
+    return ends + timedelta(days=1)
 
-    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
-        await asyncio.to_thread(stage, store, "pr-1")
-        await upload(client, "/pr-1/", "alpha", "1.0")
-        index, access = Index(store, "pr-1", ORIGIN), AccessRecords(store)
-        delete = partial(defining.delete_index, access, index, with_files=True, default="main", origin=ORIGIN)
-        with pytest.raises(NotFound, match="another one by now"):
-            await asyncio.to_thread(delete, still=lambda definition: definition.has_ended(datetime.now(UTC)))
-        assert await listed(client, "/pr-1/", "alpha") == [wheel_name("alpha", "1.0")]
-        content = staged_wheel(store, "alpha", "2.0")
 
-        def while_it_is_published(_: IndexDefinition) -> bool:
-            index.publish([content])
-            return True
+def end(store: Store, now: datetime) -> int:
+    return promoting.end_stages(AccessRecords(store), store, "main", ORIGIN, now)
 
-        assert await asyncio.to_thread(delete, still=while_it_is_published) == 0
-        project = index.project("alpha")
+
+def is_defined(store: Store, name: str) -> bool:
+    return name in AccessRecords(store).read().state.document.indexes
+
+
+@pytest.mark.parametrize("step", range(MOST_STEPS))
+def test_an_end_that_was_interrupted_goes_on(step: int) -> None:
+    """At any write: the stage is still one that has ended, or nothing is left of it; the next sweep does the rest."""
+    store, faults = MemoryStore(), Faults()
+    now = ending(store)
+    faults.next("write", Fault.BEFORE, skip=step)
+    try:
+        end(MemoryStore(store.state, faults), now)
+    except StoreError:
+        assert is_defined(store, "pr-1")
+    else:
+        assert step >= 4, "it has fewer steps than that"
+    end(store, now)
+    assert not is_defined(store, "pr-1")
+    assert Index(store, "pr-1").names() == ()
+    assert list(store.blobs.list()) == []
+
+
+@pytest.mark.parametrize("operation", ["read", "names", "write"])
+@pytest.mark.parametrize("step", range(MOST_STEPS))
+def test_an_upload_that_was_let_in_before_the_end_is_deleted_with_its_stage(operation: Operation, step: int) -> None:
+    """Whenever it is published: at once, or by the next sweep, which finds the stage still defined."""
+    store, faults = MemoryStore(), Faults()
+    now = ending(store)
+    late = staged_wheel(store, "beta", "2.0")
+    faults.call(operation, lambda: Index(store, "pr-1").publish([late]), skip=step)
+    end(MemoryStore(store.state, faults), now)
+    assert is_defined(store, "pr-1") == bool(Index(store, "pr-1").names())
+    end(store, now)
+    assert not is_defined(store, "pr-1") or not Index(store, "pr-1").names()
+    end(store, now)
+    assert (is_defined(store, "pr-1"), Index(store, "pr-1").names()) == (False, ())
+
+
+@pytest.mark.parametrize("operation", ["read", "names", "write"])
+@pytest.mark.parametrize("step", range(MOST_STEPS))
+def test_a_stage_that_was_made_again_stays(operation: Operation, step: int) -> None:
+    """Another worker was faster with its end: neither the new one nor its files are deleted."""
+    store, faults = MemoryStore(), Faults()
+    now = ending(store)
+
+    def made_again() -> None:
+        end(store, now)
+        stage(store, "pr-1")
+        Index(store, "pr-1").publish([staged_wheel(store, "beta", "2.0")])
+
+    faults.call(operation, made_again, skip=step)
+    end(MemoryStore(store.state, faults), now)
+    if is_defined(store, "pr-1"):
+        project = Index(store, "pr-1").project("beta")
         assert project is not None
-        assert wheel_name("alpha", "2.0") in project.files
-
-    serve(tmp_path, scenario)
+        assert set(project.files) == {wheel_name("beta", "2.0")}
 
 
 def test_an_interruption_after_the_commit_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
