@@ -19,7 +19,15 @@ from quire.access import defining
 from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection, present
-from quire.domain.errors import InvalidDistribution, InvalidRequest, NotFound, ProjectClosed, QuireError, StoreError
+from quire.domain.errors import (
+    DamagedRecord,
+    InvalidDistribution,
+    InvalidRequest,
+    NotFound,
+    ProjectClosed,
+    QuireError,
+    StoreError,
+)
 from quire.domain.indexes import IndexDefinition
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project
@@ -99,7 +107,8 @@ def target_of(document: AccessDocument, stage: str, default: str) -> str:
 
 
 def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin, now: datetime | None = None) -> int:
-    """Delete the stages whose time is over, with their files, for good; how many. Raises StoreError.
+    """Delete the stages whose time is over, with their files, for good; how many. One with a record that cannot be read
+    is left to the next time. Raises StoreError.
 
     `now`: a time that is certain. By default it is that of this machine, which may be wrong: then the store's clock has
     to agree that the files have been there for so long.
@@ -113,15 +122,16 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
         return definition.has_ended(now)
 
     for name in ended:
-        if not (is_certain or _have_been_there(Index(store, name), indexes[name].ends_at or now)):
-            log.warning("stage not deleted", index=name, error="its files are too young by the store's clock")
-            continue
-        end = _end_session if indexes[name].session is not None else defining_operations.end_stage
+        stage, definition = Index(store, name, origin), indexes[name]
+        end = _end_session if definition.session is not None else defining_operations.end_stage
         try:
-            end(access, Index(store, name, origin), default=default, origin=origin, has_ended=has_ended)
+            if not (is_certain or _have_been_there(stage, definition.ends_at or now)):
+                log.warning("stage not deleted", index=name, error="its files are too young by the store's clock")
+                continue
+            end(access, stage, default=default, origin=origin, has_ended=has_ended)
         except NotFound:  # another worker was faster, or it was made again
             continue
-        except InvalidRequest as error:  # another index was set before it, or it got a file just then
+        except (InvalidRequest, DamagedRecord) as error:  # such as: it got a file just then
             log.warning("stage not deleted", index=name, error=str(error))
         else:
             deleted += 1

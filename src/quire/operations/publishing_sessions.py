@@ -22,6 +22,7 @@ from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as sessions
 from quire.domain.errors import (
     Conflict,
+    DamagedRecord,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -279,7 +280,8 @@ class Sessions:
             log.warning("stage of a session not deleted", project=stage.name, error=str(error))
 
     def forget_ended(self, origin: Origin, *, thorough: bool = False) -> int:
-        """Erase sessions that ended long ago, and delete the stages that were left of any that ended; how many.
+        """Erase sessions that ended long ago, and delete the stages that were left of any that ended; how many. One
+        that cannot be read is left as it is.
 
         `thorough`: also erase the deleted records of sessions that were forgotten without it, which takes a walk
         through the store.
@@ -290,7 +292,12 @@ class Sessions:
         open_stages = self.access.read().state.document.indexes if tokens or forgotten else {}
         deleted = 0
         for token in tokens:
-            session = self.read(token)
+            try:
+                session = self.read(token)
+            except DamagedRecord as error:
+                log.warning("session not read", record=f"{_FOLDER}/{token}", error=str(error))
+                forgotten.discard(token)
+                continue
             if session is None:
                 continue
             forgotten.discard(token)

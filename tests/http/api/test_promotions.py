@@ -25,11 +25,16 @@ from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.domain.project import Status
+from quire.domain.promotions import State
+from quire.domain.publishing_sessions import OpenSession
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin, entries_of
 from quire.index.commits import Commits
+from quire.index.file_blobs import entry_of, store_blobs
 from quire.index.index import Index
+from quire.index.promoting import Part, Promoter
 from quire.operations import defining, granting, promoting
+from quire.operations.publishing_sessions import KEPT, LIFETIME, Sessions
 from quire.operations.sweeping import Sweeper
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults, Operation
@@ -298,6 +303,46 @@ def test_a_stage_that_was_made_again_stays(operation: Operation, step: int) -> N
         project = Index(store, "pr-1").project("beta")
         assert project is not None
         assert set(project.files) == {wheel_name("beta", "2.0")}
+
+
+@pytest.mark.parametrize("key", ["access/publishing/TOKEN", "bad/projects/beta", "main/projects/promotions_"])
+def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(key: str) -> None:
+    """Other stages end, other sessions are forgotten, promotions into other indexes are finished, staged bytes go."""
+    store = MemoryStore()
+    for name in ("bad", "pr-1"):
+        stage(store, name, expires="2026-01-01T00:00:00Z")
+        Index(store, name).publish([staged_wheel(store, "beta", "1.0")])
+    access = AccessRecords(store)
+    sessions = Sessions(store, access, "main", lambda: datetime.now(UTC) - LIFETIME - 2 * KEPT)
+    tokens = [sessions.create("main", OpenSession(project=name, version="1.0"), ORIGIN)[0] for name in ("a", "b")]
+    damaged, forgotten = sorted(tokens)
+    _interrupt_a_promotion(store, "other")
+    record = store.records.read(key.replace("TOKEN", damaged))
+    store.records.write(record.key, b"damaged", record)
+    store.blobs.stage("alpha/1/alpha-1.0.zip")
+    assert Sweeper(Index(store, "main"), ends_stages=True).sweep(0) > 0
+    assert is_defined(store, "bad") == key.startswith("bad/")
+    assert not is_defined(store, "pr-1")
+    assert sessions.read(forgotten) is None
+    assert Index(store, "other").commits.journal.promotions() == {}
+    assert Sessions(store, access, "main").forget_ended(ORIGIN, thorough=True) == 0  # as `quire gc` does
+    assert store.records.read(record.key).data == b"damaged"
+
+
+def _interrupt_a_promotion(store: MemoryStore, name: str) -> None:
+    """After its commit, before its files are folded."""
+    index, faults = Index(store, name), Faults()
+    upload = staged_wheel(store, "alpha", "1.0")
+    store_blobs(store.blobs, upload, entry_of(upload))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    faults.call("write", interrupt, skip=3)
+    with pytest.raises(KeyboardInterrupt):
+        Promoter(Index(MemoryStore(store.state, faults), name)).promote("pr-1", [Part("alpha", [entry_of(upload)])])
+    [promotion] = index.commits.journal.promotions().values()
+    assert promotion.state is State.COMMITTED
 
 
 def test_an_interruption_after_the_commit_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
