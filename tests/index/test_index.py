@@ -6,6 +6,7 @@ Replaced here: a system call that fails and the clock, since a publication may t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -53,6 +54,11 @@ def staged_wheel(store: Store, name: str, version: str, *, variant: str = "", si
     staging = store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version, files={"variant.txt": variant.encode()}))
     return examine(staging.finish(), wheel_name(name, version), signature=signature)
+
+
+def attested(upload: Upload, provenance: bytes) -> Upload:
+    """The upload with the provenance object of its verified attestations."""
+    return dataclasses.replace(upload, provenance=provenance)
 
 
 def blobs(store: Store) -> set[str]:
@@ -106,23 +112,33 @@ def test_what_cannot_be_made_to_last_leaves_nothing(tmp_path: Path, monkeypatch:
     assert blobs(index.store) == set()
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut off", "other bytes", "no metadata", "other metadata", "no signature"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *("gone", "cut off", "other bytes", "no metadata", "other metadata", "no signature", "no provenance"),
+        "other provenance",
+    ],
+)
 def test_publishing_again_restores_what_the_store_lost(tmp_path: Path, harm: str) -> None:
     """The same content once more: the file and all that is beside it are whole again, its entry stays."""
     index = Index(PosixStore.open(str(tmp_path)))
-    index.publish([staged_wheel(index.store, "a", "1.0", signature=b"sig"), staged_wheel(index.store, "a", "2.0")])
+    first = attested(staged_wheel(index.store, "a", "1.0", signature=b"sig"), b"{}")
+    index.publish([first, staged_wheel(index.store, "a", "2.0")])
     index.yank("a", Selection(version="1.0"), "broken")
     project = index.project("a")
     assert project is not None
     before = project.files[wheel_name("a", "1.0")]
-    keys = blob_keys(before)
+    keys, companions = blob_keys(before), ("metadata", "signature", "provenance")
     paths = [tmp_path / "quire" / "blobs" / key for key in keys]
     content = [path.read_bytes() for path in paths]
-    place = 2 if "signature" in harm else 1 if "metadata" in harm else 0
+    place = next((number for number, each in enumerate(companions, 1) if each in harm), 0)
     paths[place].unlink()
-    if harm in {"cut off", "other bytes", "other metadata"}:
+    if harm in {"cut off", "other bytes", "other metadata", "other provenance"}:
         paths[place].write_bytes(content[place][:-1] + b"" if harm == "cut off" else content[place][:-1] + b"?")
-    change = index.publish([staged_wheel(index.store, "a", "1.0"), staged_wheel(index.store, "a", "3.0")])
+    again = staged_wheel(index.store, "a", "1.0")
+    change = index.publish(
+        [attested(again, b"{}") if "provenance" in harm else again, staged_wheel(index.store, "a", "3.0")]
+    )
     assert change.restored == (before.filename,)
     assert change.removed == (before,)
     assert change.after is not None
@@ -130,8 +146,9 @@ def test_publishing_again_restores_what_the_store_lost(tmp_path: Path, harm: str
     assert list(change.after.files) == [wheel_name("a", version) for version in ("1.0", "2.0", "3.0")]
     assert (after.sha256, after.uploaded, after.yanked) == (before.sha256, before.uploaded, "broken")
     assert after.signed is (harm != "no signature")
+    assert after.provenance_sha256 == before.provenance_sha256
     restored = [(tmp_path / "quire" / "blobs" / key).read_bytes() for key in blob_keys(after)]
-    assert restored == content[: len(restored)]
+    assert restored == [each for number, each in enumerate(content) if number != 2 or after.signed]
     assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
 
 

@@ -11,15 +11,17 @@ from quire.store.contracts import Blobs
 
 
 def is_whole(blobs: Blobs, file: File) -> bool:
-    """Whether a file and everything that is offered beside it can be served. The file and its metadata are read.
+    """Whether a file and everything that is offered beside it can be served. All but a signature, which has no digest,
+    is read.
 
     Raises StoreError when the store cannot answer.
     """
-    digests = [file.sha256, *([file.metadata_sha256] if file.metadata_sha256 is not None else [])]
     keys = blob_keys(file)
-    return bool(keys) and all(
-        has_digest(blobs, key, digests[place] if place < len(digests) else None, file.size if place == 0 else None)
-        for place, key in enumerate(keys)
+    digests = {".metadata": file.metadata_sha256, ".attestations": file.provenance_sha256}
+    return (
+        bool(keys)
+        and has_digest(blobs, keys[0], file.sha256, file.size)
+        and all(has_digest(blobs, key, digests.get(key.removeprefix(keys[0]))) for key in keys[1:])
     )
 
 
