@@ -251,6 +251,9 @@ def test_pending_files_reserve_their_names_and_show_nothing() -> None:
     other = File(**{**vars_of(a_file("acme", "2.0")), "hashes": {"sha256": "0" * 64}})
     with pytest.raises(FileExists, match=r"acme-2\.0-py3-none-any\.whl already exists in a promotion"):
         add_file(index, "acme", other)
+    same_purpose = File(**{**vars_of(other), "filename": wheel_name("acme", "2.0.0"), "version": "2.0.0"})
+    with pytest.raises(FileExists, match=r"Release 2\.0 gets acme-2\.0-py3-none-any\.whl by a promotion"):
+        add_file(index, "acme", same_purpose)
     with pytest.raises(ProjectClosed, match="A promotion of beta is under way"):
         add_file(index, "beta", a_file("beta", "1.0"))
     with pytest.raises(ProjectClosed, match="A promotion of acme is under way"):

@@ -142,6 +142,18 @@ def _check_role(file: File, others: Mapping[str, File]) -> None:
     """A release has one sdist, and one wheel for given tags, as on PyPI: else one name and version would mean two
     things, and it would depend on the installer which. Raises InvalidRequest.
     """
+    other = same_role(file, others)
+    if other is not None:
+        role = _role(file)
+        what = "sdist" if role is not None and role[0] is Kind.SDIST else "file for the same Python and platform"
+        raise InvalidRequest(
+            f"Release {other.version} has {other.filename}, and a release has only one {what}, so {file.filename} "
+            f"is refused; publish it under a new version, or delete {other.filename} first."
+        )
+
+
+def same_role(file: File, others: Mapping[str, File]) -> File | None:
+    """One of the others that is for the same purpose in the same release, under another name or this one."""
     for other in others.values():
         if (
             may_be_same_version(file.version, other.version)
@@ -149,11 +161,8 @@ def _check_role(file: File, others: Mapping[str, File]) -> None:
             and (role := _role(file)) is not None
             and _role(other) == role
         ):
-            what = "sdist" if role[0] is Kind.SDIST else "file for the same Python and platform"
-            raise InvalidRequest(
-                f"Release {other.version} has {other.filename}, and a release has only one {what}, so {file.filename} "
-                f"is refused; publish it under a new version, or delete {other.filename} first."
-            )
+            return other
+    return None
 
 
 def _role(file: File) -> tuple[object, ...] | None:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quire.domain.changes import is_empty
+from quire.domain.changes import is_empty, same_role
 from quire.domain.errors import DamagedRecord, FileExists, ProjectClosed
 from quire.domain.project import Pending, Project
 from quire.domain.structs import decode_as
@@ -135,7 +135,8 @@ def prepared(project: Project | None, after: Project, promotion: str) -> Project
 def beside_pending(before: Project | None, after: Project) -> Project:
     """The result of another change while the promotion of the pending files is open: it keeps them.
 
-    Raises FileExists for a file whose name they reserve; ProjectClosed where the project has, or had, nothing else.
+    Raises FileExists for a file whose name they reserve, or its purpose in a release (`quire.domain.changes.publish`);
+    ProjectClosed where the project has, or had, nothing else.
     """
     if before is None or before.pending is None:
         return after
@@ -148,6 +149,13 @@ def beside_pending(before: Project | None, after: Project) -> Project:
             raise FileExists(
                 f"The file {name} already exists in a promotion that is under way; repeat this when it has ended, or "
                 "publish it under a new version."
+            )
+    for name in after.files.keys() - before.files.keys():
+        other = same_role(after.files[name], before.pending.files)
+        if other is not None:
+            raise FileExists(
+                f"Release {other.version} gets {other.filename} by a promotion that is under way, and {name} is for "
+                "the same purpose; repeat this when it has ended, or publish it under a new version."
             )
     return msgspec.structs.replace(after, pending=before.pending)
 
