@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import threading
@@ -150,6 +151,38 @@ def test_publishing_again_restores_what_the_store_lost(tmp_path: Path, harm: str
     restored = [(tmp_path / "quire" / "blobs" / key).read_bytes() for key in blob_keys(after)]
     assert restored == [each for number, each in enumerate(content) if number != 2 or after.signed]
     assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
+
+
+def test_provenance_is_added_to_a_file_without(tmp_path: Path) -> None:
+    """By a repeated upload; all else of its entry stays, its signature too, and provenance that it has is kept."""
+    index = Index(PosixStore.open(str(tmp_path)))
+    index.publish([staged_wheel(index.store, "a", "1.0", signature=b"sig")])
+    index.yank("a", Selection(version="1.0"), "broken")
+    before = only_file(index, "a")
+    change = index.publish([attested(staged_wheel(index.store, "a", "1.0"), b"{}")])
+    after = only_file(index, "a")
+    assert after.provenance_sha256 == hashlib.sha256(b"{}").hexdigest()
+    assert (after.sha256, after.uploaded, after.yanked, after.signed) == (
+        before.sha256,
+        before.uploaded,
+        "broken",
+        True,
+    )
+    assert change.removed == (before,)
+    index.remove_blobs(change.removed)
+    contents = [(tmp_path / "quire" / "blobs" / key).read_bytes() for key in blob_keys(after)]
+    assert contents[2:] == [b"sig", b"{}"]
+    for provenance in (b"{}", b"[]", None):
+        again = staged_wheel(index.store, "a", "1.0")
+        assert not index.publish([again if provenance is None else attested(again, provenance)]).changed
+    assert blobs(index.store) == set(blob_keys(after))
+
+
+def only_file(index: Index, name: str) -> File:
+    project = index.project(name)
+    assert project is not None
+    (file,) = project.files.values()
+    return file
 
 
 @given(st.text())

@@ -76,7 +76,8 @@ def publish(
     blobs of listed files that are not in the store any more, or damaged. `owner`: the subject that owns the project if
     it is new; one that had owners before its files were deleted keeps them.
 
-    A file that is there with the same content changes nothing, unless its blob is lost: then it gets the new one.
+    A file that is there with the same content changes nothing, unless its blob is lost, or it has no provenance and the
+    new one has: then it gets the new one's blob, and what is beside that.
 
     Raises FileExists when it is there with other content
     and `overwrite` is off, FilenameUsed when it was deleted and had other content; InvalidRequest when the release has
@@ -90,7 +91,7 @@ def publish(
     for file in files:
         present = merged.get(file.filename) or existing.get(file.filename)
         if present is not None and present.sha256 == file.sha256:
-            if file.filename in merged and present.blob in lost:
+            if file.filename in merged and (present.blob in lost or adds_provenance(present, file)):
                 merged[file.filename] = _restored(present, file)
             continue
         if present is not None and not overwrite:
@@ -117,6 +118,18 @@ def publish(
             owners = (owner,)
         return Project(name=name, files=merged, deleted=deleted, owners=owners)
     return project if merged == project.files else msgspec.structs.replace(project, files=merged, deleted=deleted)
+
+
+def adds_provenance(present: File, file: File) -> bool:
+    """Whether another publication of the same content has provenance that the listed file lacks, and all that this
+    has."""
+    return (
+        present.sha256 == file.sha256
+        and present.provenance_sha256 is None
+        and file.provenance_sha256 is not None
+        and file.signed >= present.signed
+        and (file.metadata_sha256 is not None or present.metadata_sha256 is None)
+    )
 
 
 def _restored(present: File, file: File) -> File:

@@ -123,7 +123,7 @@ class Index:
         """Publish one or several distributions of one project in one atomic step, or none of them.
 
         A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
-        what belongs beside them, are restored. The rest of its entry stays.
+        what belongs beside them, are restored. Provenance is added to one that has none. The rest of its entry stays.
         `existing`, `imported`, `owner`: see changes.publish. `origin`: for the audit log. The
         staged bytes are used up in any case.
         Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, QuotaExceeded, and StoreError or a subclass.
@@ -187,7 +187,7 @@ class Index:
             record = self.store.records.read(self.key(name))
             before = stored_project(record)
             lost = lost_blobs(self.store.blobs, before, files)
-            if lost and before is not None:
+            if before is not None and (lost or any(upload.provenance is not None for upload in uploads)):
                 uploads = [with_companions(self.store.blobs, upload, before) for upload in uploads]
                 files = [entry_of(upload) for upload in uploads]
             after = publish(before)

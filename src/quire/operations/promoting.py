@@ -85,7 +85,7 @@ class Promoted:
 
     project: str
     files: tuple[str, ...]
-    """The filenames that are new in the target."""
+    """The filenames that are new in the target, or get the attestations there that they have in the stage."""
     present: tuple[str, ...]
     """Those that it had already, with the same content."""
     problem: str | None = None
@@ -247,7 +247,7 @@ def promote(
         files=len(stored),
         user=(origin or target.index.origin).user,
     )
-    _clear(source, projects, origin)
+    _clear(source, {each.project: _to_clear(each, projects[each.project], target) for each in planned}, origin)
     return planned
 
 
@@ -279,10 +279,21 @@ def _copy(source: Index, target: Index, name: str, file: File, progress: Progres
         raise InvalidDistribution(f"{file.filename} of {source.name} cannot be promoted: {error}") from error
 
 
-def _clear(source: Index, projects: Mapping[str, Project], origin: Origin | None) -> None:
+def _to_clear(promoted: Promoted, project: Project, target: Target) -> list[File]:
+    """The files of the source that the target has: not those with attestations that it could not add to its own."""
+    attested = {name for name in promoted.present if project.files[name].provenance_sha256 is not None}
+    has = target.index.project(promoted.project) if attested else None
+    there = {} if has is None else has.files
+    kept = {name for name in attested if name not in there or there[name].provenance_sha256 is None}
+    if kept:
+        log.warning("promoted files not deleted", project=promoted.project, error="their attestations are not kept")
+    return [file for name, file in project.files.items() if name not in kept]
+
+
+def _clear(source: Index, promoted: Mapping[str, Sequence[File]], origin: Origin | None) -> None:
     """Delete the promoted files from the source, but none that was published there meanwhile."""
-    for name, project in projects.items():
-        for file in project.files.values():
+    for name, files in promoted.items():
+        for file in files:
 
             def unchanged(stored: Project | None, file: File = file) -> None:
                 now = present(stored)

@@ -345,6 +345,25 @@ def _interrupt_a_promotion(store: MemoryStore, name: str) -> None:
     assert promotion.state is State.COMMITTED
 
 
+def test_attestations_of_a_file_that_the_index_has_are_promoted() -> None:
+    """They are added to it, and kept in the stage where that is not possible: its own file has what theirs lacks."""
+    store = MemoryStore()
+    stage(store, "pr-1")
+    for name, signature in (("alpha", None), ("beta", b"signature")):
+        Index(store).publish([staged_wheel(store, name, "1.0", signature=signature)])
+        upload = dataclasses.replace(staged_wheel(store, name, "1.0"), provenance=b"{}")
+        Index(store, "pr-1").publish([upload])
+    source, target = Index(store, "pr-1", ORIGIN), promoting.Target(Index(store, "main", ORIGIN))
+    files = [wheel_name("alpha", "1.0")]
+    for expected in (files, None):
+        done = promoting.promote(source, promoting.projects_of(source), target)
+        assert [list(each.files) for each in done] == [*([expected] if expected else []), []]
+        assert source.names() == ("beta",)
+    project = Index(store).project("alpha")
+    assert project is not None
+    assert project.files[files[0]].provenance_sha256 is not None
+
+
 def test_an_interruption_after_the_commit_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit was made: its files are published, whatever happens to the process that folds them."""
 

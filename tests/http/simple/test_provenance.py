@@ -182,7 +182,9 @@ def test_provenance_goes_with_its_file(site: Site, publisher: str, instance: Ins
     assert upload(site, "gone", [attest(instance, "gone")], publisher).status_code == 200
     path = f"/integrity/gone/1.0/{wheel_name('gone', '1.0')}/provenance"
     before = site.client.get(path).content
-    assert "nothing changed" in upload(site, "gone", [attest(instance, "gone")], publisher).text
+    other = upload(site, "gone", [attest(instance, "gone")], publisher)
+    assert "nothing changed. Its attestations were not kept: the file was published before" in other.text
+    assert other.headers["quire-attestations"] == "not-kept"
     site.index().yank("gone", Selection(version="1.0"))
     assert site.client.get(path).content == before
     blob = next(each for each in site.blobs() if each.endswith(f"{wheel_name('gone', '1.0')}.attestations"))
@@ -197,11 +199,23 @@ def test_provenance_goes_with_its_file(site: Site, publisher: str, instance: Ins
     assert not [each for each in site.blobs() if each.startswith("gone/")]
 
 
+def test_attestations_are_added_to_a_file_without(site: Site, publisher: str, instance: Instance) -> None:
+    """Of the same content; the answer says so."""
+    assert upload(site, "later", "", publisher).text.endswith(" was published.\n")
+    sent = [attest(instance, "later")]
+    for words in ("with the same content; its attestations were added.\n", "with the same content; nothing changed.\n"):
+        answer = upload(site, "later", sent, publisher)
+        assert answer.text.endswith(words)
+        assert "quire-attestations" not in answer.headers
+        [file] = site.listing("later")["files"]
+        assert str(file["provenance"]).endswith("/provenance")
+
+
 def test_a_server_that_verifies_none_accepts_the_file_alone(instance: Instance, tmp_path: Path) -> None:
     """It says so in a header, to people, and in its log; nothing of the attestations is kept. Under a prefix, too."""
     with serve(tmp_path, *FLAGS, "--attestations", "ignore", "--server-base-url", "/python", "-v") as site:
-        for sent in ([attest(instance, "alone")], "not JSON"):
-            version = "1.0" if isinstance(sent, list) else "2.0"
+        sent_with = [attest(instance, "alone")]
+        for sent, version in ((sent_with, "1.0"), (sent_with, "1.0"), ("not JSON", "2.0")):
             answer = upload(site, "alone", sent, mint(site), version)
             assert answer.status_code == 200
             assert answer.headers["quire-attestations"] == "not-kept"

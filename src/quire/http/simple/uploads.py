@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from quire.domain.errors import (
     UpstreamError,
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
+from quire.domain.project import Project
 from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.rulings import Facts
 from quire.http.app.access import Permit
@@ -113,23 +115,40 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     filename = upload.parsed.filename
     tally = worker.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
-    if not change.changed:
-        return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
-    tally.uploaded += upload.staged.size
     headers, note = {}, ""
-    if quotas is not UNLIMITED and (nearly := nearly_used(index, change, quotas)):
+    if change.changed and quotas is not UNLIMITED and (nearly := nearly_used(index, change, quotas)):
         headers[HEADER] = ", ".join(f"{what}={used}" for what, used in nearly.items())
         note = "".join(f" The {what} has used {used} % of its quota." for what, used in nearly.items())
-    if form.fields.get("attestations") and upload.provenance is None:
+    if form.fields.get("attestations") and (reason := _not_kept(upload, change)):
         headers["Quire-Attestations"] = "not-kept"
-        note += " Its attestations were not kept: this server verifies none."
+        note += f" Its attestations were not kept: {reason}."
         log.warning("attestations not kept", project=upload.parsed.project, file=filename, request=context.request_id)
+    if not change.changed:
+        done = "was already published with the same content; nothing changed"
+        return PlainTextResponse(f"{filename} {done}.{note}\n", headers=headers)
+    tally.uploaded += upload.staged.size
     worker.remove_blobs_later(index.hosted, change.removed)
+    done = "was published"
     if filename in change.restored:
-        return PlainTextResponse(
-            f"{filename} was damaged in the store; its content is restored.{note}\n", headers=headers
-        )
-    return PlainTextResponse(f"{filename} was published.{note}\n", headers=headers)
+        done = "was damaged in the store; its content is restored"
+        if _provenance(change.before, filename) is None and upload.provenance is not None:
+            done = "was already published with the same content; its attestations were added"
+    return PlainTextResponse(f"{filename} {done}.{note}\n", headers=headers)
+
+
+def _not_kept(upload: Upload, change: Change) -> str | None:
+    """Why the attestations of an upload were not kept; None where they are those of the file now."""
+    if upload.provenance is None:
+        return "this server verifies none"
+    if _provenance(change.after, upload.parsed.filename) != hashlib.sha256(upload.provenance).hexdigest():
+        return "the file was published before, and keeps what it has"
+    return None
+
+
+def _provenance(project: Project | None, filename: str) -> str | None:
+    """The digest of the provenance that a project has of a file."""
+    file = None if project is None else project.files.get(filename)
+    return None if file is None else file.provenance_sha256
 
 
 def _check_takes_uploads(worker: Worker, index: ServedIndex, context: RequestContext) -> bool:
