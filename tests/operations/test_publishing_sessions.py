@@ -402,6 +402,7 @@ def test_one_session_of_a_release_is_open() -> None:
     bob = msgspec.structs.replace(ALPHA, by="user:bob", version="2.0")
     with pytest.raises(NameReserved):
         sessions.create("main", bob, ORIGIN)
+    assert [*store.records.written("access/publishing")] == [token], "those that were refused leave nothing"
     sessions.create("main", msgspec.structs.replace(bob, by="user:ann"), ORIGIN)
     assert len(store.records.names("access/publishing").names) == 2
 

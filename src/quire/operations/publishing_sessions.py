@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from quire.access import publishing_sessions as definitions
+from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as sessions
 from quire.domain.errors import (
@@ -138,14 +139,17 @@ class Sessions:
             created=stamp(now),
             expires=stamp(expires),
         )
+
+        def with_stage(document: AccessDocument) -> AccessDocument:
+            return definitions.with_session(document, token, target, opened, self.default, now=now, expires=expires)
+
+        with_stage(self.access.read().state.document)  # most refusals: no record is written of them
         # The record first: a definition without one would hold the release until it expires.
         record = self._record(token)
         self.store.records.write(record.key, sessions.encode_session(session), record)
         try:
             self.access.change(
-                lambda document: definitions.with_session(
-                    document, token, target, opened, self.default, now=now, expires=expires
-                ),
+                with_stage,
                 "publishing-session-create",
                 {"index": target, "projects": [opened.project], "version": opened.version},
                 origin,
