@@ -1,8 +1,9 @@
 """The private folder that the processes of one server share; it exists as long as the main process.
 
-It holds the workers' metrics, marks of the warnings that one of them logged for all, and, while the server is being
-stopped, a mark that says so. It is made where temporary files go (TMPDIR), else in /dev/shm, which a container
-with a read-only root has as well. Nothing in it is missed after the server ended, and nothing of the store is in it.
+It holds the workers' metrics, the catalog of the search, marks of the warnings that one of them logged for all, and,
+while the server is being stopped, a mark that says so. It is made where temporary files go (TMPDIR), else in /dev/shm,
+which a container with a read-only root has as well. Nothing in it is missed after the server ended, and nothing of the
+store is in it.
 """
 
 from __future__ import annotations

@@ -324,6 +324,22 @@ def test_a_catalog_that_is_gone_or_damaged_is_made_again(tmp_path: Path) -> None
         assert names(site, "invented") == []
 
 
+def test_a_look_at_the_metrics_leaves_the_catalog(tmp_path: Path) -> None:
+    """Both have files in the folder that the workers share."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with serve(tmp_path, *OPEN, TMPDIR=str(temporary)) as site:
+        put(site, "numpy", summary="Arrays")
+        assert names(site, "arrays") == ["numpy"]
+        (catalog,) = temporary.rglob("search-*.sqlite")
+        before = {path.name: path.stat().st_ino for path in catalog.parent.glob("search-*")}
+        for _ in range(2):
+            assert site.get("/metrics").status_code == 200
+            assert {path.name: path.stat().st_ino for path in catalog.parent.glob("search-*")} == before
+            assert search(site, q="arrays")["catalog"] == {"projects": 1, "read": 1}
+        assert names(site, "arrays") == ["numpy"]
+
+
 def test_no_upstream_is_asked(tmp_path: Path) -> None:
     """Projects that are kept of one are found; not one request is sent for a search."""
     with serving_index() as upstream:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -30,6 +31,8 @@ _LOCK = "lock"
 _SUFFIX = ".json"
 _STAGING_SUFFIX = ".new"
 _EXITED = "dead"
+_OWN = re.compile(r"[0-9]+-[0-9]+(\.json|\.new)")
+"""The names of files of one process. The folder has other things as well (`quire.process.siblings`)."""
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _BOUNDS = (*map(str, SECONDS), "+Inf")
 _DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
@@ -62,7 +65,7 @@ def page(folder: Path, accept: str, *, with_names: bool) -> tuple[bytes, str]:
         encode, media_type = choose_encoder("")
     with _locked(folder):
         _fold(folder)
-        values = _merged(folder.glob(f"*{_SUFFIX}"))
+        values = _merged(_counted(folder))
     if not with_names:
         values = [each for each in values if NAMING.isdisjoint(each[0].labels)]
     registry = CollectorRegistry()
@@ -86,7 +89,7 @@ def shared(folder: Path) -> tuple[list[Value], list[ProcessCounts]]:
     """
     with _locked(folder):
         _fold(folder)
-        paths = sorted(folder.glob(f"*{_SUFFIX}"))
+        paths = sorted(_counted(folder))
         values = _merged(paths)
         return values, [each for path in paths if (each := _counts_of(path)) is not None]
 
@@ -148,14 +151,24 @@ def _fold(folder: Path) -> None:
 
     A process that dies in here may have counted a process twice.
     """
-    exited = [path for path in folder.glob("*-*.*") if not _is_alive(path.stem)]
+    exited = [path for path in folder.iterdir() if _OWN.fullmatch(path.name) and not _is_alive(path.stem)]
     if not exited:
         return
-    total = folder / f"{_EXITED}{_SUFFIX}"
+    total = _total(folder)
     counts = _merged([total, *(path for path in exited if path.suffix == _SUFFIX)])
     write(total, (value for value in counts if value[0].kind != "gauge"))
     for path in exited:
         path.unlink(missing_ok=True)
+
+
+def _counted(folder: Path) -> list[Path]:
+    """The files of processes, and that of those that have ended."""
+    of_processes = [path for path in folder.glob(f"*{_SUFFIX}") if _OWN.fullmatch(path.name)]
+    return [_total(folder), *of_processes]
+
+
+def _total(folder: Path) -> Path:
+    return folder / f"{_EXITED}{_SUFFIX}"
 
 
 def _merged(paths: Iterable[Path]) -> list[Value]:
