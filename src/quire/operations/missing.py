@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from quire.config.suggestions import did_you_mean
@@ -16,5 +17,10 @@ _MOST_COMPARED: Final = 200
 
 def no_such_project(name: str, known: Iterable[str]) -> NoSuchProject:
     """`known`: the names of all projects."""
-    similar = [each for each in known if each[:1] == name[:1] and abs(len(each) - len(name)) <= _MISSPELT]
-    return NoSuchProject(name, did_you_mean(name, similar[:_MOST_COMPARED]))
+    return NoSuchProject(name, did_you_mean(name, similar(name, known)))
+
+
+def similar(name: str, known: Iterable[str]) -> list[str]:
+    """Those of these names that are compared with a misspelt one."""
+    found = (each for each in known if each[:1] == name[:1] and abs(len(each) - len(name)) <= _MISSPELT)
+    return list(islice(found, _MOST_COMPARED))

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -283,6 +284,30 @@ def test_rights_limit_what_is_done(site: Site, root: Api) -> None:
         sender.post(f"{BASE}/groups/ops", {"users": ["ann"]}, status=403)
     manager.get(f"{BASE}/indexes/main/log", status=403)
     assert root.get(f"{BASE}/grants")["decide"] is True
+
+
+def test_names_are_suggested_to_those_that_may_know_them(tmp_path: Path) -> None:
+    """Those of projects to readers of the index, those of deleted ones to managers of these projects."""
+    rights = "list,download,update"
+    with serve(tmp_path, "-a", rights, "-P", password_file(tmp_path, **SECRETS), "--disable-fallback") as site:
+        quire(site, "access", "init", "--admin", "root", "-a", rights)
+        root, all_of = Api(site, basic("root")), f"{BASE}/indexes/-/projects"
+        for name in ("payroll-one", "payload-two"):
+            upload(site, name, "1.0", root.authorization)
+        root.post(f"{all_of}/payload-two/delete", {"all": True})
+
+        def suggested(name: str, *rights: str) -> list[str]:
+            made = root.post(f"{BASE}/tokens", {"rights": rights, "projects": ["pay-*"]})
+            sender = Api(site, f"Bearer {made['text']}")
+            answers = [sender.get(f"{all_of}/{name}/{what}", status=404) for what in ("owners", "trash")]
+            answers += [sender.post(f"{all_of}/{name}/yank", {"version": "1.0"}, status=404)]
+            answers += [sender.post(f"{all_of}/{name}/trash/restore", {}, status=404)]
+            return [each["detail"].partition("did you mean ")[2] for each in answers]
+
+        assert suggested("pay-oll-one", "manage") == suggested("pay-load-two", "manage") == [""] * 4
+        assert suggested("pay-oll-one", "manage", "read") == ["payroll-one?)."] * 4
+        assert suggested("pay-load-two", "manage", "read") == [""] * 4
+        assert "payload-two?" in root.get(f"{all_of}/pay-load-two/trash", status=404)["detail"]
 
 
 def test_settings_of_an_index_need_admin_on_all(site: Site, root: Api) -> None:

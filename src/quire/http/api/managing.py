@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from starlette.requests import Request
 
-from quire.access.authorization import Right
+from quire.access.authorization import ALLOWED, NO_GRANTS, Right
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import NoSuchProject
 from quire.domain.names import normalize_name
@@ -16,7 +17,7 @@ from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.index.audit.entries import Origin
 from quire.index.index import Guard
-from quire.operations.missing import no_such_project
+from quire.operations.missing import no_such_project, similar
 
 
 class Managed(NamedTuple):
@@ -46,12 +47,22 @@ async def managed(request: Request, right: Right = Right.MANAGE) -> Managed:
 async def missing(
     request: Request, index: ServedIndex, name: str, further: Callable[[], Iterable[str]] = tuple
 ) -> NoSuchProject:
-    """The error for a name without a project, with the name that was probably meant.
+    """The error for a name without a project, with the name that was probably meant: of those that the sender may
+    read, or of deleted projects whose trash it may read.
 
     `further`: names beside those of the projects, such as those of deleted ones. It blocks.
     """
-    names = await index.own_names()
-    return await worker_of(request).for_large_page(lambda: no_such_project(name, sorted({*names, *further()})))
+    worker, context = worker_of(request), context_of(request.scope)
+    if not await worker.access.has(request, Right.LIST, index.name):
+        return NoSuchProject(name)
+    names, state = await index.own_names(), context.decided_by or NO_GRANTS
+    inspects = partial(worker.access.rules.authorize, context.principal, Right.INSPECT, index.name, state=state)
+
+    def found() -> NoSuchProject:
+        others = [each for each in similar(name, sorted(further())) if inspects(each) is ALLOWED]
+        return no_such_project(name, sorted({*names, *others}))
+
+    return await worker.for_large_page(found)
 
 
 @asynccontextmanager

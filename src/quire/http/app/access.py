@@ -27,7 +27,6 @@ from quire.access.authorization import (
 from quire.access.credentials import find_token_text, token_in
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import Token
-from quire.access.grants import ANY
 from quire.access.principals import ANONYMOUS, Principal
 from quire.access.rates import NO_LIMIT, TokenRates
 from quire.access.records import StoredAccess
@@ -188,18 +187,18 @@ class Access:
         context.principal = await self._principal(request, state)
         return context.principal, state
 
-    async def has_everywhere(self, request: Request, right: Right) -> bool:
-        """Whether the sender of a request that `authorize` let pass with a right has it on every index.
+    async def has(self, request: Request, right: Right, index: str) -> bool:
+        """Whether the sender of a request that `authorize` let pass has a right as well, on an index, or ANY.
 
         Credentials that were not needed until now are checked, and refused ones count as none: the request goes on.
         """
         context = context_of(request.scope)
         state = context.decided_by
         assert state is not None, "authorize has decided"
-        if context.needed_no_login and self.rules.authorize(ANONYMOUS, right, ANY, None, state) is not ALLOWED:
+        if context.needed_no_login and self.rules.authorize(ANONYMOUS, right, index, None, state) is not ALLOWED:
             with contextlib.suppress(HttpError):
                 context.principal = await self._principal(request, state)
-        return self.rules.authorize(context.principal, right, ANY, None, state) is ALLOWED
+        return self.rules.authorize(context.principal, right, index, None, state) is ALLOWED
 
     async def check(self, request: Request, right: Right, index: str, project: str) -> None:
         """Decide on a request for the principal that `authorize` found: by the same rights, or, where that was a while

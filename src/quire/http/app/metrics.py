@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
+from quire.access.grants import ANY
 from quire.domain.errors import NotFound
 from quire.http.app.worker import worker_of
 from quire.process.in_thread import in_thread
@@ -17,7 +18,7 @@ async def metrics(request: Request) -> Response:
     worker = worker_of(request)
     if worker.settings.metrics == "off":
         raise NotFound("This server does not show its metrics.")
-    with_names = await worker.access.has_everywhere(request, Right.METRICS)
+    with_names = await worker.access.has(request, Right.METRICS, ANY)
     worker.readiness.refresh()  # for the next page: this one does not wait for the store
     accept = request.headers.get("accept", "")
     # not among the readers: they may all be waiting for a store that hangs, which is when operators need this page
