@@ -80,6 +80,20 @@ def test_one_mistype_anywhere_in_a_name(name: str, tmp_path: Path) -> None:
     catalog.close()
 
 
+def test_a_mistype_in_a_name_of_any_length(tmp_path: Path) -> None:
+    """A name that is not there is asked for in the same way whatever its length, and the one that it is like found."""
+    catalog = Catalog(tmp_path)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789zyxwvuts"
+    catalog.add_names("near", [letters[:length] for length in range(3, 41, 3)])
+    for length in range(1, 41):
+        assert _found(catalog, Query(letters[-length:])) == [], length
+    for length in range(6, 41, 3):
+        name = letters[:length]
+        for place in range(1, length - 1):
+            assert name in _found(catalog, Query(f"{name[:place]}_{name[place + 1 :]}")), (name, place)
+    catalog.close()
+
+
 def test_names_with_several_words(alike: Catalog) -> None:
     """In any order; those that have them whole are first, and then those with words that begin so."""
     assert _found(alike, Query("tools acme"))[:2] == ["acme-tools", "tools-of-acme"]

@@ -289,10 +289,11 @@ def _parts(text: str, number: int) -> tuple[list[str], list[str]]:
     """How to find texts with fewer than `number` mistypes: by each pair of so many parts, of which nearly always one is
     right, and by each part. Two letters that changed places may be in two parts, so a part has not the letters beside
     another one. A short text has its trigrams alone as parts."""
-    if len(text) < number * _TRIGRAM + 2 * (number - 1):
+    room = len(text) - 2 * (number - 1)
+    if room < number * _TRIGRAM:
         return [], [_all_of([each]) for each in dict.fromkeys(_trigrams(text))]
-    ends = [len(text) * each // number for each in range(number + 1)]
-    inside = ((begin + (begin > 0), end - (end < len(text))) for begin, end in pairwise(ends))
+    ends = [room * each // number for each in range(number + 1)]
+    inside = ((begin + 2 * place, end + 2 * place) for place, (begin, end) in enumerate(pairwise(ends)))
     parts = [_trigrams(text[begin:end])[:_MOST_TRIGRAMS] for begin, end in inside]
     return [_all_of(first + second) for first, second in combinations(parts, 2)], [_all_of(each) for each in parts]
 
