@@ -32,6 +32,23 @@ def test_dependents_are_in_the_order_of_their_names(tmp_path: Path, number: int)
     assert found == sorted(names)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_a_dependent_of_several_places_is_on_one_page(tmp_path: Path, most: int) -> None:
+    """The cursor is a name, so a page has all projects of its last one."""
+    catalog = Catalog(tmp_path)
+    facts = Facts(display="", needs=(Needed("base", "", ""),))
+    names = ["a", "b", "c", "d", "e"]
+    for place, each in (("near", names), ("far", names[1:4]), ("other", names)):
+        catalog.put(place, dict.fromkeys(each, ("tag", facts)))
+    found, after = list[tuple[str, str]](), ""
+    while page := finding.dependents(catalog, "base", PLACES, after, most):
+        assert len({each.name for each in page}) <= most
+        found += [(each.name, each.place) for each in page]
+        after = page[-1].name
+    catalog.close()
+    assert sorted(found) == sorted([*((name, "near") for name in names), *((name, "far") for name in names[1:4])])
+
+
 @pytest.fixture(scope="module")
 def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
     """Thousands of names that share most of their letters, and a few others."""

@@ -87,15 +87,19 @@ def newest(catalog: Catalog, places: Sequence[str], number: int) -> list[Row]:
 
 
 def dependents(catalog: Catalog, name: str, places: Sequence[str], after: str, number: int) -> list[Row]:
-    """Projects whose newest release needs this one, in the order of their names, from the first one after `after`.
-    Blocks. Raises SearchUnavailable."""
+    """Projects whose newest release needs this one, of so many names, in their order, from the first one after `after`.
+    A name that several places have is one row for each. Blocks. Raises SearchUnavailable."""
     marks = ", ".join("?" * len(places))
     needing = f"SELECT project FROM needs WHERE needed = ? AND place IN ({marks})"  # noqa: S608 - ours
     is_many = count_dependents(catalog, [name], places, MANY_DEPENDENTS)[name] == MANY_DEPENDENTS
-    return catalog.select(
-        f"{'INDEXED BY by_name ' if is_many else ''}WHERE p.name > ? AND p.id IN ({needing}) ORDER BY p.name LIMIT ?",
-        (after, name, *places, number),
+    sql = (
+        f"SELECT DISTINCT p.name FROM projects p {'INDEXED BY by_name ' if is_many else ''}"  # noqa: S608 - ours
+        f"WHERE p.name > ? AND p.id IN ({needing}) ORDER BY p.name LIMIT ?"
     )
+    with catalog.reading() as connection:
+        names = [each for (each,) in connection.execute(sql, (after, name, *places, number))]
+    marks = ", ".join("?" * len(names))
+    return catalog.select(f"WHERE p.name IN ({marks}) AND p.id IN ({needing}) ORDER BY p.name", (*names, name, *places))
 
 
 def count_dependents(catalog: Catalog, names: Iterable[str], places: Sequence[str], most: int) -> dict[str, int]:

@@ -243,7 +243,9 @@ class Searching:
         catalog, keys = self._keeper.catalog, [*scope.places]
         rows = await self._look(scope, partial(finding.dependents, catalog, name, keys, after, number + 1))
         progress = await self._run(catalog.progress, keys)
-        shown = rows[:number]
+        names = list(dict.fromkeys(row.name for row in rows))
+        last = names[number - 1] if len(names) > number else None
+        shown = [row for row in rows if last is None or row.name <= last]
         hits = await self._checked(reader, scope, Query(), [(scope.owner[row.place], row) for row in shown])
         found: dict[tuple[str, str], Dependent] = {}
         for hit in hits:
@@ -252,7 +254,7 @@ class Searching:
                 found.setdefault((hit.index, hit.name), Dependent(hit.index, hit.name, hit.facts, needs))
         return Dependents(
             list(found.values()),
-            shown[-1].name if len(rows) > number else None,
+            last,
             all(each.checked for each in progress.values()),
             index in chosen and (await chosen[index].look_up(name)).exists,
         )
