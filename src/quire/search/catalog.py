@@ -78,6 +78,12 @@ class Catalog:
         found = {row[0]: Progress(*row[1:]) for row in rows}
         return {place: found.get(place, _UNREAD) for place in places}
 
+    def places(self) -> list[str]:
+        """The places of which anything is known."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT place FROM places UNION SELECT DISTINCT place FROM projects")
+            return [place for (place,) in rows]
+
     def tags(self, place: str) -> dict[str, str | None]:
         """The tag of each project of a place, by name."""
         with self.reading() as connection:
@@ -139,13 +145,8 @@ class Catalog:
         )
 
     def forget(self, place: str) -> None:
-        """Remove a place with all its projects."""
-
-        def remove(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM projects WHERE place = ?", (place,))
-            connection.execute("DELETE FROM places WHERE place = ?", (place,))
-
-        self._write(remove)
+        """Remove a place that has no projects any more."""
+        self._write(lambda connection: connection.execute("DELETE FROM places WHERE place = ?", (place,)))
 
     def put(self, place: str, found: Mapping[str, tuple[str, Facts]]) -> None:
         """Enter what is known of projects: by name, the tag of the state and the facts."""

@@ -85,6 +85,13 @@ class Keeper:
         with self._lock:
             return [self._under_way[place.key] for place in places if place.key in self._under_way]
 
+    def forget(self, is_there: Callable[[str], bool]) -> None:
+        """Begin to remove all places that are no more. `is_there`: whether one is, by its key."""
+        with self._lock:
+            self._known = {key: names for key, names in self._known.items() if is_there(key)}
+            if not self._is_closing:
+                self._executor().submit(self._forget, is_there)
+
     def learn(self, place: str, name: str, tag: str, facts: Facts) -> None:
         """Enter what was found of a project otherwise. Blocks. A catalog that cannot be written stays as it is."""
         try:
@@ -142,6 +149,20 @@ class Keeper:
                 with suppress(SearchUnavailable):
                     known = self.catalog.progress([place.key])[place.key]
                     self.catalog.note(place.key, known._replace(checked=now(), took=PASS_SECONDS))
+
+    def _forget(self, is_there: Callable[[str], bool]) -> None:
+        """Several processes may do it at a time."""
+        pace = _Pace()
+        try:
+            for place in [each for each in self.catalog.places() if not is_there(each)]:
+                for batch in _batches(list(self.catalog.tags(place)), _NAMES_BATCH):
+                    if self._is_closing or is_there(place):
+                        return
+                    self.catalog.remove(place, batch)
+                    pace.step()
+                self.catalog.forget(place)
+        except (QuireError, OSError) as error:
+            log.warning("search catalog has places that are no more", error=str(error))
 
     def _pass(self, place: Place) -> None:
         """Make a place in the catalog like the store."""

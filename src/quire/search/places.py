@@ -35,6 +35,8 @@ class Read(NamedTuple):
     facts: Facts
 
 
+DROP_INS: Final = "drop-ins"
+"""The key of the place with the files of served folders."""
 UNCHANGED: Final = Read("", Facts(display=""))
 """In place of a project that has the tag that the caller knows."""
 
@@ -82,14 +84,24 @@ class Place:
         return Read("" if self.origin == "upstream" and not facts.described else tag, facts)
 
 
+def place_of_index(name: str) -> str:
+    """The key of the place with the projects of an index."""
+    return f"hosted/{name}"
+
+
+def place_of_mirror(name: str) -> str:
+    """The key of the place with what is kept of an upstream. `name`: of its mirror."""
+    return f"mirror/{name}"
+
+
 def places_of(sources: Iterable[AnySource]) -> list[Place]:
     """The places of these sources, in their order."""
     found = []
     for source in sources:
         if isinstance(source, Hosted):
-            found.append(Place(f"hosted/{source.index.name}", "hosted", source))
+            found.append(Place(place_of_index(source.index.name), "hosted", source))
         elif isinstance(source, DropIns) and source.may_have_files:
-            found.append(Place("drop-ins", "drop-in", source))
+            found.append(Place(DROP_INS, "drop-in", source))
         elif isinstance(source, MirrorChain):
             found += [_mirror(each) for each in source.mirrors]
         elif isinstance(source, MirroredProjects):
@@ -158,7 +170,7 @@ def _described(facts: Facts, listed: Sequence[ListedFile]) -> list[ListedFile]:
 
 
 def _mirror(source: MirroredProjects) -> Place:
-    return Place(f"mirror/{source.mirror}", "upstream", source)
+    return Place(place_of_mirror(source.mirror), "upstream", source)
 
 
 def _there(view: ProjectView) -> list[tuple[str, str, SourceProject]]:
@@ -167,7 +179,7 @@ def _there(view: ProjectView) -> list[tuple[str, str, SourceProject]]:
     for source, part in reversed(view.parts):
         if isinstance(part, ChainedProject):
             if part.exists and part.owner is not None:
-                found.append((f"mirror/{part.owner.upstream}", "upstream", part.owner))
+                found.append((place_of_mirror(part.owner.upstream), "upstream", part.owner))
         elif part.exists:
             found += [(place.key, place.origin, part) for place in places_of([source])]
     return found

@@ -9,21 +9,35 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from quire.access.authorization import ALLOWED, AccessRules, Right
 from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument
 from quire.access.principals import Principal
+from quire.catalog.mirroring import mirror_name
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
 from quire.domain.errors import NotFound, QuireError
+from quire.domain.upstreams import Upstreams
 from quire.search import finding
 from quire.search.catalog import Progress, Row, SearchUnavailable
 from quire.search.facts import Facts, Needed, python_bit
 from quire.search.keeping import Keeper
-from quire.search.places import Place, facts_of_view, origins_of, place_of_view, places_of, places_of_view
+from quire.search.places import (
+    DROP_INS,
+    Place,
+    facts_of_view,
+    origins_of,
+    place_of_index,
+    place_of_mirror,
+    place_of_view,
+    places_of,
+    places_of_view,
+)
 from quire.search.query import PAGE_SIZE, Query
 
 T = TypeVar("T")
@@ -157,8 +171,11 @@ class Searching:
         rules: AccessRules,
         keeper: Keeper,
         run: Run,
+        *,
+        upstreams: Upstreams = (),
     ) -> None:
-        """`served`: an index by name, whose sources ask no upstream; `default`: the name of the one at the root."""
+        """`served`: an index by name, whose sources ask no upstream; `default`: the name of the one at the root;
+        `upstreams`: of the settings."""
         self._served = served
         self._default = default
         self._rules = rules
@@ -166,6 +183,9 @@ class Searching:
         self._run = run
         self._places: dict[str, tuple[object, Place]] = {}
         self._waited: set[str] = set()
+        self._upstreams = upstreams
+        self._defined: tuple[AccessDocument | None, frozenset[str]] = (None, frozenset())
+        """The definitions that were met last, and the keys of all places that there are by them."""
 
     async def search(self, reader: Reader, query: Query, index: str | None) -> Results:
         """The results of a query among the indexes that its reader may read; `index`: in one alone, with those behind
@@ -275,6 +295,7 @@ class Searching:
         """The indexes that a reader may read, the one at the root first. A stage of a publishing session is named by
         those alone that know its name."""
         document = reader.state.document
+        self._forget_others(document)
         names = [index] if index is not None else [self._default, *sorted(document.indexes)]
         found = {}
         for name in dict.fromkeys(names):
@@ -285,6 +306,25 @@ class Searching:
                 if served is not None:
                     found[name] = served
         return found
+
+    def _forget_others(self, document: AccessDocument) -> None:
+        """Forget the places of indexes and upstreams that the definitions do not have any more."""
+        known, before = self._defined
+        if document is known:
+            return
+        defined = document.indexes.values()
+        upstreams = chain(self._upstreams, *(each.upstreams for each in defined))
+        there = frozenset(place_of_index(name) for name in (self._default, *document.indexes))
+        there |= {place_of_mirror(mirror_name(each.url)) for each in upstreams}
+        self._defined = document, there
+        if there != before:
+            for gone in [key for key in self._places if not self._is_there(key)]:
+                del self._places[gone]
+                self._waited.discard(gone)
+            self._keeper.forget(self._is_there)
+
+    def _is_there(self, key: str) -> bool:
+        return key in self._defined[1] or key == DROP_INS
 
     async def _look(self, scope: _Scope, function: Callable[[], T]) -> T:
         """The result of a function of the catalog, after that was compared with the places. The first search of a place

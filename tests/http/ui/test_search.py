@@ -17,11 +17,13 @@ import pytest
 
 from quire.access.records import AccessRecords
 from quire.index.audit.entries import Origin
+from quire.index.index import Index
 from quire.operations import defining, granting
 from quire.store.opening import open_store
 from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, basic, password_file, publish, serve
 from tests.distributions import make_wheel, metadata_text, wheel_name
+from tests.serving import until
 from tests.upstreams import Answer, serving_index
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -434,6 +436,35 @@ def test_only_readable_indexes_are_searched(tmp_path: Path) -> None:
         assert "acme-hidden" in site.get("/hidden/search?q=acme", authorization=ann).text
         assert search(site, q="acme-open")["projects"][0]["dependents"] == 0
         assert site.get("/-/api/v1/indexes/-/projects/acme-open/dependents").json()["dependents"] == []
+
+
+def test_indexes_that_are_no_more_leave_the_catalog(tmp_path: Path) -> None:
+    """Theirs would else be in the way of all that is found by words, and fill the disk."""
+    temporary, root = tmp_path / "temporary", tmp_path / "packages"
+    temporary.mkdir()
+    root.mkdir()
+    store, origin = PosixStore.open(root), Origin(command="test")
+    access = AccessRecords(store)
+    with serve(tmp_path, *OPEN, "--workers", 2, TMPDIR=str(temporary)) as site:
+        for number in range(3):
+            defining.create_index(access, f"pr-{number}", {}, default="main", origin=origin)
+            put(site, f"acme-{number}", path=f"/pr-{number}/")
+        put(site, "acme-main")
+        assert sorted(names(site, "acme")) == ["acme-0", "acme-1", "acme-2", "acme-main"]
+        (catalog,) = temporary.rglob("search-*.sqlite")
+
+        def known() -> set[str]:
+            names(site, "acme")
+            with closing(sqlite3.connect(catalog)) as connection:
+                rows = connection.execute("SELECT place FROM places UNION SELECT place FROM projects")
+                return {place for (place,) in rows}
+
+        assert known() == {"drop-ins", "hosted/main", "hosted/pr-0", "hosted/pr-1", "hosted/pr-2"}
+        for number in range(2):
+            index = Index(store, f"pr-{number}")
+            defining.delete_index(access, index, with_files=True, default="main", origin=origin)
+        until(lambda: known() == {"drop-ins", "hosted/main", "hosted/pr-2"})
+        assert sorted(names(site, "acme")) == ["acme-2", "acme-main"]
 
 
 def test_a_project_with_odd_metadata_takes_no_page_away(tmp_path: Path) -> None:

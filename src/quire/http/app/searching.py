@@ -57,7 +57,7 @@ def make_searching(
     if folder is None:
         raise SearchUnavailable("Search is not available: there is no temporary directory for its catalog.")
     keeper = Keeper(Catalog(folder), threads.catalogers, waits=not store.validates_inline)
-    searching = Searching(composed.at, default.name, rules, keeper, run)
+    searching = Searching(composed.at, default.name, rules, keeper, run, upstreams=upstreams)
     if not is_shared:
         weakref.finalize(searching, _remove, folder)
     weakref.finalize(searching, keeper.close)  # for a worker that is dropped before it was closed; runs first
