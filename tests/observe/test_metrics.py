@@ -125,7 +125,7 @@ def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path
 def test_files_of_others_stay(tmp_path: Path) -> None:
     """Of all that is in the folder, only files of processes and their sum are read and removed."""
     elsewhere(tmp_path, "write(path, [(catalog.RECEIVED, (), [1])])")
-    others = {"search-1.sqlite", "search-1.sqlite-wal", "1-2.sqlite", "a-b.json", "1-b.new", "other.json", "draining"}
+    others = {"search-2.sqlite", "search-2.sqlite-wal", "1-2.sqlite", "a-b.json", "1-b.new", "other.json", "draining"}
     for name in others:
         (tmp_path / name).write_bytes(b'[["quire_received_bytes_total", [], [1]]]')
     assert value(shown(tmp_path), catalog.RECEIVED.name) == 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quire.search import finding
-from quire.search.catalog import Catalog
+from quire.search.catalog import Catalog, Progress
 from quire.search.facts import Facts, Needed
 from quire.search.query import Query
 
@@ -133,3 +134,49 @@ def test_a_filter_that_nothing_passes(alike: Catalog, since: str, uploader: str,
     assert len(_found(alike, Query("cream", since=since, uploader=uploader))) == number
     if since or uploader:
         assert len(_found(alike, Query(since=since, uploader=uploader))) == number
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """A small place behind one with thousands of projects of the same words."""
+    catalog = Catalog(tmp_path_factory.mktemp("crowded"))
+    words = Facts(display="", summary="client of acme", uploaders=("alice",))
+    catalog.put("hosted/big", {f"team-acme-{number}": ("tag", words) for number in range(6000)})
+    catalog.put("hosted/small", dict.fromkeys(("my-acme", "zoo"), ("tag", words)))
+    catalog.put("hosted/small", {"bobs": ("tag", msgspec.structs.replace(words, uploaders=("bob",)))})
+    for place, number in (("hosted/big", 6000), ("hosted/small", 3)):
+        catalog.note(place, Progress(number, number, 1.0, 1.0))
+    yield catalog
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("acme", ["my-acme", "bobs", "zoo"]),
+        ("client", ["bobs", "my-acme", "zoo"]),
+        ("acme client", ["my-acme", "bobs", "zoo"]),
+        ("clie", ["bobs", "my-acme", "zoo"]),
+        ("my acme", ["my-acme"]),
+        ("y-acme", ["my-acme"]),
+        ("team", []),
+        ("hosted", []),
+        ("small", []),
+        ("big", []),
+    ],
+)
+def test_projects_of_other_places_hide_none(crowded: Catalog, text: str, expected: list[str]) -> None:
+    """However many have the same words; and the names of places are no words of projects."""
+    found = finding.find(crowded, Query(text), ["hosted/small"])
+    assert sorted(each.name for each in found.candidates) == sorted(expected)
+    assert {each.place for each in found.candidates} <= {"hosted/small"}
+    assert not found.is_cut
+
+
+def test_filters_that_few_of_many_pass(crowded: Catalog) -> None:
+    """An uploader with few projects is found; where matches were left unread, the number of results says so."""
+    both = ["hosted/big", "hosted/small"]
+    found = finding.find(crowded, Query("client", uploader="bob"), both)
+    assert ([each.name for each in found.candidates], found.is_cut) == (["bobs"], False)
+    found = finding.find(crowded, Query("client", yanked="some"), both)
+    assert (found.candidates, found.is_cut) == ([], True)

@@ -7,9 +7,10 @@ costs no more than another.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import combinations, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -24,7 +25,11 @@ MANY_DEPENDENTS: Final = 500
 _MOST_OF_NAMES: Final = 200
 """Of each rank of names."""
 _MOST_MATCHES: Final = 5000
-"""Matches of words that are filtered."""
+"""Matches that are filtered."""
+_MOST_READ: Final = 100_000
+"""Names that are compared one by one, where many have the parts of one."""
+_MOST_PLACES: Final = 8
+"""Places among which words are looked up at once; a search of more looks among all."""
 _MOST_POSTINGS: Final = 1000
 """Names with one part of a mistyped name."""
 _MOST_TRIGRAMS: Final = 16
@@ -38,6 +43,8 @@ _COUNTED: Final = 200
 _SPARE: Final = 2 * PAGE_SIZE
 """Candidates beyond a page, since some may be gone."""
 _COLUMNS: Final = "p.id, p.place, p.name"
+_TEXTS: Final = "{name keywords summary classifiers}"
+_WORD: Final = re.compile("[a-z0-9]+")
 
 
 class Candidate(NamedTuple):
@@ -74,7 +81,7 @@ def find(catalog: Catalog, query: Query, places: Sequence[str]) -> Found:
         return Found([], is_cut=False)
     filtered = _filter_of(query, places)
     with catalog.reading() as connection:
-        return _Finding(connection, filtered, query).run()
+        return _Finding(connection, filtered, query, places).run()
 
 
 def newest(catalog: Catalog, places: Sequence[str], number: int) -> list[Row]:
@@ -113,10 +120,14 @@ def count_dependents(catalog: Catalog, names: Iterable[str], places: Sequence[st
 class _Finding:
     """One query on one connection."""
 
-    def __init__(self, connection: sqlite3.Connection, filtered: _Filter, query: Query) -> None:
+    def __init__(self, connection: sqlite3.Connection, filtered: _Filter, query: Query, places: Sequence[str]) -> None:
         self._connection = connection
         self._filter = filtered
         self._query = query
+        self._places = places
+        self._is_cut = False
+        """Whether matches were left unread that may be candidates."""
+        self._is_narrowed = False
         self._found: dict[int, Candidate] = {}
         self._wanted = min(max(_COUNTED, query.page * PAGE_SIZE + _SPARE), MOST)
 
@@ -140,7 +151,7 @@ class _Finding:
                 self._found.setdefault(each.number, each)
             if len(self._found) > self._wanted:
                 return Found(list(self._found.values())[: self._wanted], is_cut=True)
-        return Found(list(self._found.values()), is_cut=False)
+        return Found(list(self._found.values()), is_cut=self._is_cut)
 
     def _may_pass(self) -> bool:
         """Whether there is an upload since then, and one by this uploader."""
@@ -184,7 +195,7 @@ class _Finding:
         return [Candidate(*each) for each in found]
 
     def _named(self, match: str) -> list[Candidate]:
-        found = self._words(f"{{name}} : ({match})", _COLUMNS)
+        found = self._words(f"name : ({match})", _COLUMNS)
         return sorted((Candidate(*each) for each in found), key=_length)
 
     def _named_so(self, words: Sequence[str]) -> list[Candidate]:
@@ -200,16 +211,53 @@ class _Finding:
         return [each for *_, each in ranked if rank(each) < 2]
 
     def _words(self, match: str, columns: str, most: int = MOST) -> list[tuple[Any, ...]]:
-        sql = (
-            f"SELECT {columns} FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?) m"  # noqa: S608 - ours
-            f" JOIN projects p ON p.id = m.rowid WHERE {self._filter.where} LIMIT ?"
-        )
         try:
-            return self._connection.execute(sql, (match, _MOST_MATCHES, *self._filter.values, most)).fetchall()
+            return self._matching(match, columns, most)
         except sqlite3.OperationalError as error:
             if "phrase" in str(error) or "syntax" in str(error):  # a word is none to SQLite, or several
                 return []
             raise
+
+    def _matching(self, match: str, columns: str, most: int) -> list[tuple[Any, ...]]:
+        """The projects that match. Where many of other places match as well, words and places are looked up at once,
+        which takes longer."""
+        first, values = "words MATCH ?", list[object]()
+        if self._query.uploader:
+            first += f" AND +rowid IN ({_uploaded(len(self._places))})"
+            values = [self._query.uploader, *self._places]
+        found, is_cut = list[tuple[Any, ...]](), True
+        if not self._is_narrowed:
+            found, is_cut = self._filtered("words", first, [match, *values], columns, most)
+        if is_cut and self._has_others and (within := _within(self._places)):
+            self._is_narrowed = True  # for the words of the further steps as well
+            narrowed = [f"({match}) AND {within}", *values]
+            found, is_cut = self._filtered("words", first, narrowed, columns, most)
+        self._is_cut |= is_cut
+        return found
+
+    @cached_property
+    def _has_others(self) -> bool:
+        """Whether the catalog has other places."""
+        marks = ", ".join("?" * len(self._places))
+        sql = f"SELECT 1 FROM places WHERE place NOT IN ({marks}) LIMIT 1"  # noqa: S608 - ours
+        return self._connection.execute(sql, self._places).fetchone() is not None
+
+    def _filtered(
+        self, table: str, first: str, values: Sequence[object], columns: str, most: int, *, inside: str = ""
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        """The projects that fulfil a first condition, for the full-text table, and pass the filters, with a text inside
+        their names; and whether fewer than `most` were found because not all were looked at."""
+        matches = f"SELECT rowid FROM {table} WHERE {first} LIMIT ?"  # noqa: S608 - ours
+        bounds = (*values, _MOST_MATCHES)
+        sql = (
+            f"SELECT {columns} FROM ({matches}) m JOIN projects p ON p.id = m.rowid"  # noqa: S608 - ours
+            f" WHERE instr(p.name, ?) AND {self._filter.where} LIMIT ?"
+        )
+        found = self._connection.execute(sql, (*bounds, inside, *self._filter.values, most)).fetchall()
+        if len(found) == most:
+            return found, False
+        (number,) = self._connection.execute(f"SELECT count(*) FROM ({matches})", bounds).fetchone()  # noqa: S608 - ours
+        return found, number == _MOST_MATCHES
 
     def _anywhere(self, match: str, words: Sequence[str]) -> list[Candidate]:
         found = self._words(match, f"{_COLUMNS}, p.keywords, p.summary", _MOST_SCORED)
@@ -223,13 +271,22 @@ class _Finding:
         """Names that have all of these trigrams, and a text inside."""
         if not trigrams:
             return []
-        match = _all_of(list(dict.fromkeys(trigrams))[:_MOST_TRIGRAMS])
+        texts = list(dict.fromkeys(trigrams))[:_MOST_TRIGRAMS]
+        found, is_cut = self._filtered("names", "names MATCH ?", [_all_of(texts)], _COLUMNS, most, inside=inside)
+        if is_cut:
+            found += self._named_with([*texts, inside], most)
+        return [Candidate(*each) for each in found]
+
+    def _named_with(self, texts: Sequence[str], most: int) -> list[tuple[Any, ...]]:
+        """The projects whose names have all of these texts inside, by the names of these places alone."""
+        marks = ", ".join("?" * len(self._places))
+        named = " AND ".join(["instr(m.name, ?)"] * len(texts))
         sql = (
-            f"SELECT {_COLUMNS} FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?) m"  # noqa: S608 - ours
-            f" JOIN projects p ON p.id = m.rowid WHERE instr(p.name, ?) AND {self._filter.where} LIMIT ?"
+            f"SELECT {_COLUMNS} FROM (SELECT id, name FROM projects INDEXED BY by_place WHERE place IN ({marks})"  # noqa: S608
+            f" LIMIT ?) m CROSS JOIN projects p ON p.id = m.id WHERE {named} AND {self._filter.where} LIMIT ?"
         )
-        values = (match, _MOST_MATCHES, inside, *self._filter.values, most)
-        return [Candidate(*each) for each in self._connection.execute(sql, values)]
+        values = (*self._places, _MOST_READ, *texts, *self._filter.values, most)
+        return self._connection.execute(sql, values).fetchall()
 
     def _mistyped(self, name: str) -> list[Candidate]:
         """The projects whose names have parts of this one, and are few edits away; none where a name begins with this
@@ -270,15 +327,31 @@ def _filter_of(query: Query, places: Sequence[str]) -> _Filter:
     elif query.yanked == "some":
         where.append("p.yanked > 0")
     if query.uploader:
-        where.append(f"p.id IN (SELECT project FROM people WHERE person = ? AND place IN ({marks}))")  # noqa: S608 - ours
+        where.append(f"p.id IN ({_uploaded(len(places))})")
         values += [query.uploader, *places]
     return _Filter(" AND ".join(where), tuple(values))
+
+
+def _uploaded(number: int) -> str:
+    """The projects with an upload by one uploader, of so many places."""
+    return f"SELECT project FROM people WHERE person = ? AND place IN ({', '.join('?' * number)})"  # noqa: S608 - ours
+
+
+def _within(places: Sequence[str]) -> str:
+    """A text that matches the projects of these places, and some of others with the same words in their keys; "" for
+    too many places."""
+    if len(places) > _MOST_PLACES or not all(place.isascii() for place in places):
+        return ""
+    parts = (" AND ".join(f'"{word}"' for word in _WORD.findall(place.lower())) for place in places)
+    return f"place : ({' OR '.join(f'({each})' for each in parts)})"
 
 
 def _matching(words: Sequence[str]) -> tuple[str, str]:
     """Texts with all words whole, and those with words that begin so: SQLite gathers all words with a begin before it
     gives the first text, so this one is only asked where the other is not enough."""
-    return " AND ".join(f'"{word}"' for word in words), " AND ".join(f'"{word}"*' for word in words)
+    found = (" AND ".join(f'"{word}"{end}' for word in words) for end in ("", "*"))
+    whole, begun = (f"{_TEXTS} : ({each})" for each in found)
+    return whole, begun
 
 
 def _trigrams(text: str) -> list[str]:

@@ -1,8 +1,9 @@
 """The tables of the catalog, and how its file is opened.
 
 `projects` has a row for each project of each place (`quire.search.places`). Two full-text tables are made of it:
-`words` of names, keywords, summaries and classifiers, and `names` of the trigrams of names, between `^` and `$`, for
-names with a mistype. `needs` has the requirements, `people` the uploaders, `places` how far each place is read.
+`words` of names, keywords, summaries, classifiers and the keys of places, and `names` of the trigrams of names, between
+`^` and `$`, for names with a mistype. `needs` has the requirements, `people` the uploaders, `places` how far each place
+is read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-FILE: Final = "search-1.sqlite"
+FILE: Final = "search-2.sqlite"
 """The number is that of the schema."""
 MOST_BYTES: Final = 2 * 1024**3
 """Of the file; what does not fit any more is not found by its words."""
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS projects (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS by_name ON projects (name, place);
 CREATE INDEX IF NOT EXISTS by_place ON projects (place, name);
-CREATE INDEX IF NOT EXISTS by_update ON projects (updated);
+CREATE INDEX IF NOT EXISTS by_update ON projects (updated, place, yanked, pythons);
 CREATE TABLE IF NOT EXISTS needs (
     needed TEXT NOT NULL, place TEXT NOT NULL, project INTEGER NOT NULL, PRIMARY KEY (needed, place, project)
 ) WITHOUT ROWID;
@@ -44,27 +45,27 @@ CREATE TABLE IF NOT EXISTS people (
 CREATE INDEX IF NOT EXISTS people_of ON people (project);
 CREATE VIEW IF NOT EXISTS bounded AS SELECT id, '^' || name || '$' AS name FROM projects;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
-    name, keywords, summary, classifiers, content='projects', content_rowid='id', detail='column', prefix='2 3',
+    name, keywords, summary, classifiers, place, content='projects', content_rowid='id', detail='column', prefix='2 3',
     tokenize="unicode61 remove_diacritics 2"
 );
 CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5(
     name, content='bounded', content_rowid='id', detail='none', tokenize='trigram'
 );
 CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON projects BEGIN
-    INSERT INTO words (rowid, name, keywords, summary, classifiers)
-        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers);
+    INSERT INTO words (rowid, name, keywords, summary, classifiers, place)
+        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers, new.place);
     INSERT INTO names (rowid, name) VALUES (new.id, '^' || new.name || '$');
 END;
 CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE OF keywords, summary, classifiers ON projects
 WHEN (old.keywords, old.summary, old.classifiers) <> (new.keywords, new.summary, new.classifiers) BEGIN
-    INSERT INTO words (words, rowid, name, keywords, summary, classifiers)
-        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers);
-    INSERT INTO words (rowid, name, keywords, summary, classifiers)
-        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers);
+    INSERT INTO words (words, rowid, name, keywords, summary, classifiers, place)
+        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers, old.place);
+    INSERT INTO words (rowid, name, keywords, summary, classifiers, place)
+        VALUES (new.id, new.name, new.keywords, new.summary, new.classifiers, new.place);
 END;
 CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON projects BEGIN
-    INSERT INTO words (words, rowid, name, keywords, summary, classifiers)
-        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers);
+    INSERT INTO words (words, rowid, name, keywords, summary, classifiers, place)
+        VALUES ('delete', old.id, old.name, old.keywords, old.summary, old.classifiers, old.place);
     INSERT INTO names (names, rowid, name) VALUES ('delete', old.id, '^' || old.name || '$');
     DELETE FROM needs WHERE project = old.id;
     DELETE FROM people WHERE project = old.id;
@@ -82,7 +83,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=OFF")  # it is made again after a loss of power
         connection.execute(f"PRAGMA max_page_count={MOST_BYTES // _PAGE}")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version=1;COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version=2;COMMIT;")
     except BaseException:
         connection.close()
         raise
