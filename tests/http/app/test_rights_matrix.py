@@ -2,12 +2,14 @@
 
 A new route needs a line in ROWS, which says what it takes; the expected answers follow from that. The route table says
 the same in its own words, so that a right which is changed in one of them only is found.
+
+Replaced here: the seconds after which the rights of a request are read again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +23,7 @@ from starlette.types import ASGIApp
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
+from quire.http.app import access as access_of_requests
 from quire.http.app.application import create_application
 from quire.http.app.routes import Endpoint, endpoints
 from quire.http.fast.fast_path import FastPath, FastPathApplication
@@ -175,6 +178,7 @@ class Rig:
     folder: Path
     senders: dict[str, str]
     """By name: the Authorization header, empty without one."""
+    access: AccessRecords
 
     def ask(self, requests: list[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
         """The answer of the second of two equal requests, which the fast path can have given."""
@@ -248,7 +252,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         "Basic expired": basic("__token__", ended["expired"]),
         "Basic token of boss": basic("boss", bearers["token of boss"]),
     }
-    rig = Rig(FastPathApplication(general, FastPath(worker, worker.default)), folder, senders)
+    rig = Rig(FastPathApplication(general, FastPath(worker, worker.default)), folder, senders, access)
     for project in PROJECTS:
         (answer,) = rig.ask([(*upload("POST /", project),)])
         assert answer.status_code == 200, answer.text
@@ -313,7 +317,14 @@ def requests_of(row: str, project: str, sender: str) -> list[tuple[str, tuple[st
         uploading[2]["headers"] = headers
         return [("upload", uploading), (MANAGE, (method, uploading[1], sent))]
     filled = path.replace("{path:path}", f"{project}/{wheel_name(project, '1.0')}")
-    for name, value in (("index", "main"), ("name", project), ("version", "1.0"), ("token", "x"), ("group", "x")):
+    for name, value in (
+        ("index", "main"),
+        ("name", project),
+        ("version", "1.0"),
+        ("token", "x"),
+        ("group", "x"),
+        ("source", "x"),
+    ):
         filled = filled.replace(f"{{{name}}}", value)
     more: dict[str, Any] = {"headers": headers}
     if method == "POST":
@@ -365,3 +376,72 @@ def test_a_read_only_server_refuses_changes_alone(rig: Rig) -> None:
         if not is_right:
             wrong.append((method, path, name, answer.text[:150]))
     assert not wrong
+
+
+CHANGES: Final = sorted(
+    row
+    for row, need in NEEDS.items()
+    if row.startswith("POST ") and need not in {OPEN, LOGIN, READ} and SESSIONS not in row
+    if row != f"POST {V1}/advisories/{{source}}/remove"  # it takes no body
+)
+
+
+@pytest.mark.parametrize("row", CHANGES)
+def test_a_right_that_ends_while_a_body_is_open_is_not_used(
+    rig: Rig, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may take long for a body: the right that let its head in does not last as long."""
+    monkeypatch.setattr(access_of_requests, "DECIDED_AGAIN_SECONDS", -1.0)
+    text, origin = new_token(new_identity()), Origin(user="root")
+    granting.create_token(
+        rig.access,
+        ["read", "upload", "manage", "admin"],
+        "*",
+        [],
+        identity=text.identity,
+        digest=text.digest,
+        user=None,
+        note=None,
+        lifetime=None,
+        origin=origin,
+    )
+    *_, (_, (method, path, more)) = requests_of(row, "acme-1", f"Bearer {text.text}")
+    if row.endswith("/manage/") or "/-/admin/" in row:
+        more["headers"]["content-type"] = "application/x-www-form-urlencoded"
+
+    answer = ask_slowly(rig, method, path, more, lambda: granting.revoke_tokens(rig.access, [text.identity], origin))
+    assert (answer.status_code, f"token {text.identity} may not" in answer.text) == (403, True), answer.text
+
+
+def test_a_user_makes_no_token_with_a_right_that_ended_while_the_body_was_open(rig: Rig) -> None:
+    """Its own tokens need no right at the head: the body says which."""
+    origin = Origin(user="root")
+    given, _, _ = granting.give(rig.access, "user:plain", ["read"], "main", [], origin=origin)
+    headers = {"authorization": rig.senders["plain"], "content-type": "application/json"}
+    body = b'{"rights": ["read"], "index": "main", "projects": [], "note": null, "expires_in": 3600}'
+    more = {"headers": headers, "content": body}
+    answer = ask_slowly(
+        rig, "POST", f"{V1}/account/tokens", more, lambda: granting.take_back(rig.access, [given], origin)
+    )
+    assert (answer.status_code, "A token has no right that its user has not" in answer.text) == (403, True), answer.text
+
+
+def ask_slowly(
+    rig: Rig, method: str, path: str, more: dict[str, Any], meanwhile: Callable[[], object]
+) -> httpx.Response:
+    """The answer to a request in the middle of whose body something else is done."""
+
+    async def slow(content: bytes) -> AsyncIterator[bytes]:
+        yield content[:1]
+        meanwhile()
+        await asyncio.sleep(0)  # over a network the rest comes in a later tick
+        yield content[1:]
+
+    async def scenario() -> httpx.Response:
+        transport = httpx.ASGITransport(rig.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
+            whole = client.build_request(method, path, **more)
+            headers = {name: value for name, value in whole.headers.items() if name != "content-length"}
+            return await client.request(method, path, content=slow(whole.content), headers=headers)
+
+    return asyncio.run(scenario())

@@ -1,23 +1,44 @@
-"""Publishing sessions and rights: decided at each request, by those of the index that is published to."""
+"""Publishing sessions and rights: decided at each request, by those of the index that is published to.
+
+Replaced here: the seconds after which the rights of a request are read again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.domain.publishing_sessions import OpenSession
+from quire.http.app import access
 from quire.index.audit.entries import Origin
 from quire.operations import defining, granting
 from quire.operations.publishing_sessions import Sessions
 from quire.store.contracts import Store
 from tests.asking import basic, password_file
-from tests.http.sessions.session_client import create, legacy, listed, look, publish, send, serve, upload
+from tests.attestations.instance import Instance
+from tests.distributions import make_wheel, wheel_name
+from tests.http.sessions.session_client import (
+    HEADERS,
+    META,
+    TYPE,
+    announce,
+    create,
+    legacy,
+    listed,
+    look,
+    publish,
+    send_bytes,
+    serve,
+    upload,
+)
 
 USERS = {name: f"secret of {name}" for name in ("ann", "bob", "eve", "rita", "boss")}
 ORIGIN = Origin(user="root")
@@ -74,7 +95,7 @@ def test_each_request_takes_the_right_to_upload_to_the_project(tmp_path: Path) -
             await look(client, session, status)
             await publish(client, session, status)
             assert (await client.delete(session["links"]["session"])).status_code == status
-            await send(client, session["links"]["upload"], status, {})
+            await announce(client, session, wheel_name("alpha", "1.0"), b"x", status)
         site.be("bob")
         assert (await client.post(session["links"]["session"])).status_code == 405
         await create(client, status=409)
@@ -102,6 +123,46 @@ def test_a_sender_that_loses_the_right_is_refused_at_its_next_request(tmp_path: 
         await publish(client, session)
 
     serve_site(tmp_path, act)
+
+
+@pytest.mark.parametrize("step", ["files", "publish", "extend", "complete", "extend of a file", "attestations"])
+def test_a_right_that_ends_while_a_body_is_open_is_not_used(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the project alone, which is decided once more: however long the client takes for the body."""
+    monkeypatch.setattr(access, "DECIDED_AGAIN_SECONDS", -1.0)
+    (tmp_path / "root.json").write_bytes(Instance().trust_root())
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        beta = granting.give(site.access, "user:rita", ["upload"], "main", ["beta"], origin=ORIGIN)[0]
+        site.be("ann")
+        assert (await legacy(client, "beta", "0.9")).status_code == 200
+        session = await create(client, "beta")
+        content = make_wheel("beta", "1.0")
+        file = await announce(client, session, wheel_name("beta", "1.0"), content)
+        await send_bytes(client, file, content)
+        granting.give(site.access, "user:rita", ["upload"], "main", ["alpha"], origin=ORIGIN)
+        site.be("rita")
+        url, kind = {
+            "files": (session["links"]["upload"], TYPE),
+            "publish": (session["links"]["publish"], TYPE),
+            "extend": (session["links"]["extend"], TYPE),
+            "complete": (file["links"]["complete"], TYPE),
+            "extend of a file": (file["links"]["extend"], TYPE),
+            "attestations": (file["mechanism"]["attestations_url"], "application/json"),
+        }[step]
+        body = {"meta": META, "extend-for": 60, "filename": "", "size": 1, "hashes": {}, "mechanism": ""}
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b" "
+            granting.take_back(site.access, [beta], ORIGIN)
+            await asyncio.sleep(0)  # over a network the rest comes in a later tick
+            yield json.dumps(body).encode()
+
+        answer = await client.post(url, content=slow(), headers={**HEADERS, "content-type": kind})
+        assert answer.status_code == 403, answer.text
+
+    serve_site(tmp_path, act, attestations_trust_root=str(tmp_path / "root.json"))
 
 
 def test_the_preview_is_for_readers_of_the_index(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ async def tokens(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """POST account/tokens."""
     worker = worker_of(request)
-    principal, state = await worker.access.identify(request)
+    principal, _ = await worker.access.identify(request)
     body = await received(request, OwnTokenBody)
+    state = await worker.access.state()  # as it is after the body, which may have taken long
     if principal.is_anonymous:
         raise HttpError(401, "To make a token for yourself needs a login; give a user name and a password.", CHALLENGE)
     if principal.token is not None or principal.username is None:

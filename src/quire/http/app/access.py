@@ -178,6 +178,15 @@ class Access:
                 raise HttpError(303, str(refusal), {"Location": self.sessions.login_address(request)})
             raise refusal
 
+    async def authorize_again(self, request: Request) -> None:
+        """Decide once more, by the rights of now, whether a request may do what `authorize` let it do, if that was a
+        while ago: a client may keep a body open for as long as it likes. Raises HttpError 401, 403, 429, 503, and
+        StoreError."""
+        context = context_of(request.scope)
+        if context.needs is not None and time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
+            right, index = context.needs
+            await self._decide(request, right, index, None, may_be_owner=True)
+
     async def identify(self, request: Request) -> tuple[Principal, AccessState]:
         """The sender of a request, and the state that its credentials were checked by. Anonymous without credentials.
 
@@ -255,7 +264,7 @@ class Access:
             raise self._reserved(request, index, project, namespace)
 
     async def _decide(
-        self, request: Request, right: Right, index: str, project: str, *, may_be_owner: bool
+        self, request: Request, right: Right, index: str, project: str | None, *, may_be_owner: bool
     ) -> AccessState:
         context = context_of(request.scope)
         state = context.decided_by
@@ -263,10 +272,14 @@ class Access:
             context.decided_at = time.monotonic()
             state = context.decided_by = await self.state()
         is_asked = context.needed_no_login and may_be_owner and bool(state.document.indexes)
-        is_asked = is_asked and (
-            state.has_owned_projects(index)
-            or (right is Right.UPLOAD and state.namespace_against(context.principal, index, project) is not None)
-            or (right is Right.UPLOAD and bool(state.reserved_for(index, project, datetime.now(UTC))))
+        is_asked = (
+            is_asked
+            and project is not None
+            and (
+                state.has_owned_projects(index)
+                or (right is Right.UPLOAD and state.namespace_against(context.principal, index, project) is not None)
+                or (right is Right.UPLOAD and bool(state.reserved_for(index, project, datetime.now(UTC))))
+            )
         )
         if is_asked:  # credentials that the request could do without say which user is the owner
             context.principal = await self._principal(request, state)

@@ -19,6 +19,7 @@ from starlette.datastructures import URL, Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quire.access.authorization import Right
 from quire.access.decisions import AccessState
 from quire.access.principals import ANONYMOUS, Principal
 from quire.config.settings import Settings
@@ -64,6 +65,7 @@ class RequestContext:
         "file",
         "index",
         "needed_no_login",
+        "needs",
         "principal",
         "project",
         "request_id",
@@ -76,6 +78,8 @@ class RequestContext:
         self.principal = ANONYMOUS
         self.needed_no_login = False
         """Whether the right that the request needed is given without a login."""
+        self.needs: tuple[Right, str] | None = None
+        """The right that its line of the route table names, and the index; None where it needs none."""
         self.takes_sessions = False
         """Whether a login to the web interface counts: see `Access.authorize`."""
         self.token_expires = ""

@@ -444,6 +444,7 @@ async def authorize(request: Request, right: Right, *, takes_sessions: bool = Fa
     if index is None:
         index = worker.default.name if "index" in request.path_params or right is not Right.ADMIN else ANY
     context = context_of(request.scope)
+    context.needs = right, index
     try:
         await worker.access.authorize(request, right, index, takes_sessions=takes_sessions)
     finally:

@@ -34,6 +34,7 @@ from quire.http.sessions.found import Found, allowed, find
 from quire.http.sessions.handlers import extended
 from quire.http.sessions.messages import (
     MECHANISM,
+    Extension,
     Message,
     NewFile,
     answered,
@@ -58,8 +59,8 @@ _WEAK: Final = frozenset({"md5", "sha1"})
 
 async def add_file(request: Request) -> Response:
     """POST files of a session: an upload is begun."""
-    found = await find(request)
     body = await received(request, NewFile)
+    found = await find(request)
     session = found.session
     documents.check_editable(session)
     file = _file(body, session)
@@ -134,8 +135,8 @@ async def take_bytes(request: Request) -> Response:
 
 async def complete(request: Request) -> Response:
     """POST complete of an upload. One whose bytes did not arrive is in error from then on."""
-    found = await find(request)
     await received(request, Message)
+    found = await find(request)
     identity = _identity(request)
     file = documents.check_pending(found.session, identity) if found.session.find(identity).provenance else None
 
@@ -156,10 +157,10 @@ async def complete(request: Request) -> Response:
 
 async def extend_file(request: Request) -> Response:
     """POST extend of an upload: it expires with its session, which is what ends later."""
-    found = await find(request)
-    identity = _identity(request)
+    body = await received(request, Extension)
+    found, identity = await find(request), _identity(request)
     documents.check_live(found.session, identity)
-    return _answer(await extended(request, found), identity, retry=True)
+    return _answer(await extended(found, body), identity, retry=True)
 
 
 async def delete_file(request: Request) -> Response:

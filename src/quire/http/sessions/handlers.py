@@ -25,7 +25,6 @@ from quire.http.sessions.messages import (
     Message,
     NewSession,
     answered,
-    check_served,
     deleted,
     received,
     session_document,
@@ -36,9 +35,8 @@ from quire.operations.promoting import Permission
 
 async def create(request: Request) -> Response:
     """POST of the root: a session for one release. 409 with its address where there is one that is open."""
-    check_served(request)
-    worker, index, context = worker_of(request), index_of(request), context_of(request.scope)
     body = await received(request, NewSession)
+    worker, index, context = worker_of(request), index_of(request), context_of(request.scope)
     try:
         project, version = normalize_name(body.name), normalize_version(body.version)
     except InvalidName as error:
@@ -90,13 +88,13 @@ async def cancel(request: Request) -> Response:
 
 async def extend(request: Request) -> Response:
     """POST extend of a session."""
-    return _answer(await extended(request, await find(request)))
-
-
-async def extended(request: Request, found: Found) -> Found:
-    """The session, which ends later, as the body of a request asks. Raises HttpError 408 and 415, InvalidRequest,
-    TooLarge, SessionConflict, NotFound, StoreError."""
     body = await received(request, Extension)
+    return _answer(await extended(await find(request), body))
+
+
+async def extended(found: Found, body: Extension) -> Found:
+    """The session, which ends later, as the body of a request asks. Raises InvalidRequest, SessionConflict, NotFound,
+    StoreError."""
     if body.extend_for <= 0:
         raise InvalidRequest("extend-for is a number of seconds, more than 0.")
     if found.definition is None or found.session.status in ENDED:
@@ -109,8 +107,8 @@ async def extended(request: Request, found: Found) -> Found:
 
 async def publish(request: Request) -> Response:
     """POST publish of a session. Of one that is published already the answer is the same as when it was."""
-    found = await find(request)
     await received(request, Message)
+    found = await find(request)
     session = found.session
     if session.status not in {Status.PUBLISHED, Status.PROCESSING}:
         session = await _publish(request, found)

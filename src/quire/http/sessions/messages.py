@@ -87,7 +87,9 @@ def check_served(request: Request) -> None:
 
 
 async def received(request: Request, kind: type[M]) -> M:
-    """The body of a request. Raises HttpError 408 and 415, InvalidRequest, TooLarge."""
+    """The body of a request, which is read before anything is decided on a session: it may take long. Raises what
+    `check_served` raises, HttpError 401, 403, 408 and 415, InvalidRequest, TooLarge, StoreError."""
+    check_served(request)
     if media_type_of(request) != MEDIA_TYPE:
         raise HttpError(415, f"The body must be {MEDIA_TYPE}, and its Content-Type say so.")
     try:

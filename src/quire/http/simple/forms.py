@@ -23,7 +23,7 @@ from starlette.requests import Request
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.http.app.problems import HttpError
-from quire.http.app.worker import Worker
+from quire.http.app.worker import Worker, worker_of
 from quire.http.simple.form_lines import FormLines
 from quire.http.simple.plain_parts import PLAIN_DISPOSITION
 from quire.http.simple.quotas import early_quotas
@@ -364,7 +364,10 @@ def _parser(request: Request, reader: _Reader) -> FormLines | QuerystringParser:
 
 
 async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises HttpError 408 when nothing arrives for `patience` seconds."""
+    """The body as it arrives; at its end the sender still has the right that it needed at the head.
+
+    Raises HttpError 408 when nothing arrives for `patience` seconds, and what `Access.authorize_again` raises.
+    """
     is_more = True
     while is_more:
         try:
@@ -377,6 +380,7 @@ async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]
         is_more = message.get("more_body", False)
         if chunk := message.get("body", b""):
             yield chunk
+    await worker_of(request).access.authorize_again(request)
 
 
 def too_large(worker: Worker) -> TooLarge:
