@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -13,9 +13,21 @@ from quire.domain.errors import ChangedMeanwhile, NotFound, SessionConflict
 from quire.domain.project import File, Project
 from quire.domain.publishing_sessions import SessionFile
 from quire.index.audit.entries import Origin
+from quire.index.commits import Change
 from quire.index.index import Index
 from quire.operations import changing
 from quire.operations.copying import Unreadable, copy_file
+
+Wanted = Callable[[], bool]
+"""Whether an upload of the session has the content of a file, as its record is now."""
+
+
+def check_staged(stage: Index, project: str, filename: str, sha256: str | None) -> None:
+    """Raises SessionConflict where the stage of a session has not this content under this name."""
+    stored = stage.project(project)
+    listed = None if stored is None else stored.files.get(filename)
+    if listed is None or listed.sha256 != sha256:
+        raise SessionConflict(f"{filename} is not as it was uploaded any more; delete it and upload it again.")
 
 
 def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> None:
@@ -46,9 +58,9 @@ def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> 
         raise SessionConflict(str(error)) from error
 
 
-def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File]) -> None:
-    """Put a file that another one `replaced` back into the stage of a session, if that one has still its content; where
-    there is none, delete that one. Raises StoreError."""
+def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File], wanted: Wanted) -> None:
+    """Put the files that another one `replaced` back into the stage of a session, if that one has still its content.
+    `wanted`: see `_let_go`. Raises StoreError."""
 
     def transition(stored: Project | None) -> Project:
         listed = None if stored is None else stored.files.get(file.filename)
@@ -58,11 +70,13 @@ def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[F
         return msgspec.structs.replace(stored, files={**files, **{each.filename: each for each in replaced}})
 
     with contextlib.suppress(ChangedMeanwhile):
-        stage.remove_blobs(changing.repair(stage, project, transition).removed)
+        _let_go(stage, project, changing.repair(stage, project, transition), wanted)
 
 
-def remove_staged(stage: Index, project: str, file: SessionFile, origin: Origin) -> None:
-    """Delete a file from the stage of a session, if it has its content. Raises StoreError."""
+def remove_staged(
+    stage: Index, project: str, file: SessionFile, origin: Origin, wanted: Wanted = lambda: False
+) -> None:
+    """Delete a file from the stage of a session, if it has its content. `wanted`: see `_let_go`. Raises StoreError."""
 
     def unchanged(stored: Project | None) -> None:
         found = present(stored)
@@ -73,4 +87,26 @@ def remove_staged(stage: Index, project: str, file: SessionFile, origin: Origin)
     with contextlib.suppress(NotFound, ChangedMeanwhile):
         selection = Selection(filename=file.filename)
         change = changing.delete(stage, project, selection, (), to_trash=False, origin=origin, guard=unchanged)
+        _let_go(stage, project, change, wanted)
+
+
+def _let_go(stage: Index, project: str, change: Change, wanted: Wanted) -> None:
+    """Remove the blobs of files that were taken out of a stage; where one is `wanted` by now, list it again.
+
+    An upload of the same content that arrived meanwhile found it in the stage, and stored nothing. One that arrives
+    after this question finds that the stage has it no more (`check_staged`, after the swap of the session's record).
+    """
+    if not (change.unlisted and wanted()):
         stage.remove_blobs(change.removed)
+        return
+    left = {} if change.after is None else change.after.files
+
+    def transition(stored: Project | None) -> Project:
+        found = Project(name=project) if stored is None else stored
+        if any(found.files.get(each.filename) != left.get(each.filename) for each in change.unlisted):
+            raise ChangedMeanwhile("The file is another one by now.")
+        again = {each.filename: each for each in change.unlisted}
+        return msgspec.structs.replace(found, files={**found.files, **again})
+
+    with contextlib.suppress(ChangedMeanwhile):
+        stage.remove_blobs(changing.repair(stage, project, transition).removed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as documents
+from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.project import Status as ProjectStatus
 from quire.domain.publishing_sessions import SessionFile
@@ -195,6 +196,67 @@ def test_an_upload_that_is_deleted_while_its_bytes_arrive_leaves_the_earlier_fil
         assert (await publish(client, session))["status"] == "published"
         assert await listed(client, "alpha") == shown
         assert len([*store.blobs.list()]) == 2 * len(shown)  # with its metadata
+
+    serve(f"memory:{tmp_path.name}", scenario)
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["while it is stored", "afterwards"])
+def test_an_upload_of_the_same_bytes_is_kept_when_an_earlier_one_is_deleted(is_stored: bool, tmp_path: Path) -> None:
+    """Also when it arrives in the moment in which the bytes of the deleted one are taken out of the stage."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        session, loop = await create(client), asyncio.get_running_loop()
+        name, content = wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0")
+        first = await announce(client, session, name, content)
+        others: list[Any] = []
+
+        def elsewhere(steps: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+            return lambda: asyncio.run_coroutine_threadsafe(steps(), loop).result(30)
+
+        async def begin() -> None:
+            assert (await client.delete(first["mechanism"]["file_url"])).status_code == 204
+            others.append(await announce(client, session, name, content))
+            store.faults.call("write", elsewhere(arrive))
+
+        async def arrive() -> None:
+            if not others:
+                others.append(await announce(client, session, name, content))
+            await send_bytes(client, others[0], content)
+
+        if is_stored:
+            await send_bytes(client, first, content)
+            store.faults.call("write", elsewhere(arrive), skip=1)
+            assert (await client.delete(first["mechanism"]["file_url"])).status_code == 204
+        else:
+            store.faults.call("write", elsewhere(begin), skip=1)
+            await send_bytes(client, first, content, 409)
+        await send(client, others[0]["links"]["complete"], 201)
+        assert await listed(client, "alpha", session["links"]["stage"]) == [name]
+        assert (await publish(client, session))["status"] == "published"
+        assert await listed(client, "alpha") == [name]
+        assert len([*store.blobs.list()]) == 2  # with its metadata
+
+    serve(f"memory:{tmp_path.name}", scenario)
+
+
+def test_bytes_that_the_stage_has_not_are_not_acknowledged(tmp_path: Path) -> None:
+    """Those of an upload that arrived when the bytes of an equal one had been taken out, and of one that was completed
+    after that."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        session, content = await create(client), make_wheel("alpha", "1.0")
+        name = wheel_name("alpha", "1.0")
+        file = await announce(client, session, name, content)
+        stage = Index(store.shared(), session["session-token"])
+        store.faults.call("write", lambda: stage.delete("alpha", Selection()), skip=1)
+        await send_bytes(client, file, content, 409)
+        refused = await send(client, file["links"]["complete"], 409)
+        assert "delete it and upload it again" in refused["detail"]
+        await send_bytes(client, file, content)
+        assert (await send(client, file["links"]["complete"], 201))["status"] == "completed"
+        assert (await publish(client, session))["status"] == "published"
 
     serve(f"memory:{tmp_path.name}", scenario)
 

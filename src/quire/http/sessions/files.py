@@ -26,7 +26,7 @@ from quire.domain.errors import (
     TooLarge,
 )
 from quire.domain.names import parse_filename, same_version
-from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
+from quire.domain.publishing_sessions import ENDED, FileStatus, PublishingSession, SessionFile
 from quire.domain.quotas import Quotas, index_is_full, project_is_full, size_of
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
@@ -49,7 +49,7 @@ from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
 from quire.index.commits import Change
 from quire.index.upload import examine, upload_key
 from quire.operations import changing
-from quire.operations.session_files import attest, put_back, remove_staged
+from quire.operations.session_files import attest, check_staged, put_back, remove_staged
 from quire.store.contracts import Staged
 
 _WRITE_BYTES: Final = 1024 * 1024
@@ -138,16 +138,20 @@ async def complete(request: Request) -> Response:
     await received(request, Message)
     found = await find(request)
     identity = _identity(request)
-    file = documents.check_pending(found.session, identity) if found.session.find(identity).provenance else None
+    has_bytes = found.session.find(identity).sha256 is not None
+    is_repeated = found.session.find(identity).status is FileStatus.COMPLETED
+    file = documents.check_pending(found.session, identity) if has_bytes and not is_repeated else None
 
     def work() -> PublishingSession:
         provenance = None
-        if file is not None and file.sha256 is not None and file.provenance is not None:
+        if file is not None and file.provenance is not None:
             provenance = file.provenance
             attest(found.stage, found.session.project, file, provenance.encode())
+        elif file is not None:
+            check_staged(found.stage, found.session.project, file.filename, file.sha256)
         return found.sessions.change(found.token, lambda known: documents.completed(known, identity, provenance))
 
-    is_large = file is not None and file.size > LARGE_BYTES
+    is_large = file is not None and file.provenance is not None and file.size > LARGE_BYTES
     session = await (found.worker.for_large_upload if is_large else found.worker.in_writer)(work)
     file = session.find(identity)
     if file.status is FileStatus.ERROR:
@@ -229,6 +233,8 @@ def _stage(found: Found, identity: str, file: SessionFile, content: Content, use
             _withdraw(found, msgspec.structs.replace(file, sha256=sha256), change)
             raise
         found.stage.remove_blobs(change.removed)
+        # An upload of the same content may have been withdrawn meanwhile, which had stored it for both.
+        check_staged(found.stage, session.project, file.filename, sha256)
         return session
     finally:
         content.discard()
@@ -242,12 +248,12 @@ def _withdraw(found: Found, file: SessionFile, change: Change) -> None:
     """Take the bytes of an upload that was canceled out of the stage; where the `change` replaced those of a file that
     is still one of the session, these are put back."""
     session = _current(found)
-    _, earlier = session.live.get(file.filename, ("", None))
-    if earlier is not None and earlier.sha256 != file.sha256:
-        put_back(
-            found.stage, session.project, file, [each for each in change.unlisted if each.sha256 == earlier.sha256]
-        )
-        _clear(found, _current(found), earlier)  # deleted since
+    digests = _digests(session, file.filename)
+    back = [each for each in change.unlisted if each.sha256 in digests]
+    if back and file.sha256 not in digests:
+        put_back(found.stage, session.project, file, back, _wanted(found, file))
+        for each in back:
+            _clear(found, _current(found), msgspec.structs.replace(file, sha256=each.sha256))  # deleted since
     else:
         _clear(found, session, file)
         found.stage.remove_blobs(change.removed)
@@ -255,9 +261,21 @@ def _withdraw(found: Found, file: SessionFile, change: Change) -> None:
 
 def _clear(found: Found, session: PublishingSession, file: SessionFile) -> None:
     """Take the bytes of an upload that was canceled out of the stage, unless another upload has the same."""
-    there = session.live.get(file.filename)
-    if file.sha256 is not None and (there is None or there[1].sha256 != file.sha256):
-        remove_staged(found.stage, session.project, file, found.origin)
+    if file.sha256 is not None and file.sha256 not in _digests(session, file.filename):
+        remove_staged(found.stage, session.project, file, found.origin, _wanted(found, file))
+
+
+def _wanted(found: Found, file: SessionFile) -> Callable[[], bool]:
+    """Whether an upload of the session has the bytes of a file, as its record is when that is asked."""
+    return lambda: file.sha256 in _digests(_current(found), file.filename)
+
+
+def _digests(session: PublishingSession, filename: str) -> frozenset[str]:
+    """Of the bytes of all uploads of a file that are not canceled: while one is being replaced there are two."""
+    if session.status in ENDED:
+        return frozenset()
+    uploads = (each for each in session.files.values() if each.is_live and each.filename == filename)
+    return frozenset(each.sha256 for each in uploads if each.sha256 is not None)
 
 
 def _file(body: NewFile, session: PublishingSession) -> SessionFile:
