@@ -38,24 +38,37 @@ def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> 
     gone = f"{file.filename} is not as it was uploaded any more; delete it and upload it again."
     if listed is None or listed.sha256 != file.sha256:
         raise SessionConflict(gone)
-    if listed.provenance_sha256 == hashlib.sha256(provenance).hexdigest():
+    digest = hashlib.sha256(provenance).hexdigest()
+
+    def is_done(found: Project | None) -> bool:
+        """Also by another request to complete the upload, as of a client that repeats it after a time-out."""
+        now = None if found is None else found.files.get(file.filename)
+        return now is not None and (now.sha256, now.provenance_sha256) == (file.sha256, digest)
+
+    if is_done(stored):
         return
     blobs = stage.store.blobs
     try:
         copy = copy_file(blobs, blobs, project, listed, lambda _: None, provenance=provenance)
     except Unreadable as error:
+        if is_done(stage.project(project)):
+            return
         raise SessionConflict(gone) from error
 
     def transition(found: Project | None) -> Project:
+        if found is not None and is_done(found):
+            return found
         if found is None or found.files.get(file.filename) != listed:
             raise ChangedMeanwhile(gone)
         return msgspec.structs.replace(found, files={**found.files, file.filename: copy})
 
     try:
-        stage.remove_blobs(changing.repair(stage, project, transition).removed)
+        change = changing.repair(stage, project, transition)
     except ChangedMeanwhile as error:
         stage.remove_blobs([copy])
         raise SessionConflict(str(error)) from error
+    now = None if change.after is None else change.after.files.get(file.filename)
+    stage.remove_blobs(change.removed if now is not None and now.blob == copy.blob else [copy])
 
 
 def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File], wanted: Wanted) -> None:

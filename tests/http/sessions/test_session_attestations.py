@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -18,6 +18,7 @@ from quire.domain.errors import SessionConflict
 from quire.domain.publishing_sessions import PublishingSession, SessionFile
 from quire.index.index import Index
 from quire.store.contracts import Store
+from quire.store.memory import MemoryStore
 from tests.attestations.instance import JOB, SLSA, Instance, minted
 from tests.distributions import make_wheel, wheel_name
 from tests.http.sessions.session_client import PAGE, announce, create, legacy, look, publish, send, send_bytes, serve
@@ -230,6 +231,28 @@ def test_the_last_attestations_before_the_completion_count(
             assert (found.status_code == 200) == (answers[0].status_code == 200)
 
     serve(tmp_path, as_job(scenario), **verifies)
+
+
+@pytest.mark.parametrize("step", ["open", "write"])
+def test_a_completion_that_is_sent_twice_at_once_is_one(
+    step: Literal["open", "write"], instance: Instance, verifies: dict[str, Any], tmp_path: Path
+) -> None:
+    """As by a client that repeats it after a time-out: both are told so, and one copy of the file is kept."""
+
+    async def act(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        session, loop = await create(client), asyncio.get_running_loop()
+        file = await announce(client, session, NAME, CONTENT)
+        await send_bytes(client, file, CONTENT)
+        await attest(client, file, [instance.attestation(NAME, SHA256)])
+        complete = send(client, file["links"]["complete"], 201)
+        store.faults.call(step, lambda: asyncio.run_coroutine_threadsafe(complete, loop).result(30))
+        assert (await send(client, file["links"]["complete"], 201))["status"] == "completed"
+        assert len([*store.blobs.list()]) == 3  # with its metadata and provenance
+        await publish(client, session)
+        assert (await provenance_of(client))[0] == 200
+
+    serve(f"memory:{tmp_path.name}", as_job(act), **verifies)
 
 
 def test_attestations_that_wait_are_bounded_and_survive_in_the_record() -> None:
