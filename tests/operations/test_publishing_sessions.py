@@ -28,7 +28,7 @@ from quire.operations.promoting import Target
 from quire.operations.publishing_sessions import KEPT, LIFETIME, LONGEST, Sessions, is_published
 from quire.operations.session_files import remove_staged
 from quire.store.contracts import Store
-from quire.store.faults import Fault, Faults
+from quire.store.faults import Fault, Faults, Operation
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
@@ -286,6 +286,30 @@ def test_a_refused_publication_gives_the_session_back() -> None:
     session = settled(store, token)
     assert (session.status, session.attempt, list(session.live)) == (Status.OPEN, None, [NAME])
     assert Index(store, token).project("alpha") is not None
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault", "skip"),
+    [
+        ("write", Fault.AFTER, 0),  # that of the session's record, as it is begun
+        ("write", Fault.BEFORE, 1),  # the later end of a session that would expire meanwhile
+        ("stage.write", Fault.FULL, 0),  # the copies
+        ("publish", Fault.BEFORE, 0),
+    ],
+)
+def test_a_publication_that_fails_before_its_promotion_gives_the_session_back(
+    operation: Operation, fault: Fault, skip: int
+) -> None:
+    """At once: nothing can be published by it any more."""
+    store = MemoryStore()
+    token = filled(store)
+    faults, late = Faults(), LIFETIME - timedelta(minutes=10)
+    faults.next(operation, fault, skip=skip)
+    with pytest.raises(StoreError):
+        publish(MemoryStore(store.state, faults), token, late)
+    session = read(store, token)
+    assert (session.status, session.attempt, list(session.live)) == (Status.OPEN, None, [NAME])
+    assert publish(store, token, late).status is Status.PUBLISHED
 
 
 def test_a_session_is_extended_within_bounds() -> None:

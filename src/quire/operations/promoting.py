@@ -192,10 +192,12 @@ def promote(
     dry_run: bool = False,
     origin: Origin | None = None,
     progress: Progress | None = None,
+    on_promotion: Callable[[], None] = lambda: None,
 ) -> list[Promoted]:
     """Publish all files of these projects of `source` into the target, in one step, and delete them from `source`.
 
-    `dry_run`: say only what would be published, and what stands against it.
+    `dry_run`: say only what would be published, and what stands against it. `on_promotion`: called when the files are
+    copied, before the first step after which they may be published, whatever is raised.
     Raises what an upload of any of the files would raise, with nothing published; InvalidDistribution for one whose
     bytes are damaged; StoreError.
     """
@@ -225,6 +227,7 @@ def promote(
                 parts.append(_part(projects[name], copied, target))
         if parts:
             is_begun = True
+            on_promotion()
             promoter.promote(
                 source.name,
                 parts,

@@ -218,19 +218,26 @@ class Sessions:
         """
         now = self.now()
         attempt, at = secrets.token_hex(8), stamp(now)
-        session = self.change(token, lambda found: sessions.begun(found, attempt, at))
-        if session.attempt != attempt:
-            return session
-        if definition.has_ended(now + _ROOM):  # or its files would be deleted meanwhile
-            self._keep_until(token, session, now + _ROOM, origin)
+        is_promoted = False
+
+        def on_promotion() -> None:
+            nonlocal is_promoted
+            is_promoted = True
+
         try:
-            self._promote(token, session, self._guarded(token, session, target), origin)
-        except StoreError:
+            session = self.change(token, lambda found: sessions.begun(found, attempt, at))
+            if session.attempt != attempt:
+                return session
+            if definition.has_ended(now + _ROOM):  # or its files would be deleted meanwhile
+                self._keep_until(token, session, now + _ROOM, origin)
+            self._promote(token, session, self._guarded(token, session, target), origin, on_promotion)
+        except QuireError as error:
+            if not (is_promoted and isinstance(error, StoreError)):
+                with contextlib.suppress(StoreError):  # then `settled` does it later
+                    self.change(token, lambda found: sessions.given_back(found, attempt))
+                raise
             if not is_published(session, target.index.project(session.project)):
                 raise  # it may be published yet: `settled` says later
-        except QuireError:
-            self.change(token, lambda found: sessions.given_back(found, attempt))
-            raise
         expires = str(definition.expires)
         done = stamp(self.now())
         session = self.change(token, lambda found: sessions.published(found, attempt, done, expires))
@@ -352,7 +359,14 @@ class Sessions:
         )
         return after.indexes[token]
 
-    def _promote(self, token: str, session: PublishingSession, target: Target, origin: Origin) -> None:
+    def _promote(
+        self,
+        token: str,
+        session: PublishingSession,
+        target: Target,
+        origin: Origin,
+        on_promotion: Callable[[], None],
+    ) -> None:
         stage = Index(self.store, token, origin)
         project = stage.project(session.project)
         wanted = {name: str(file.sha256) for name, (_, file) in session.live.items()}
@@ -367,7 +381,7 @@ class Sessions:
         if project is not None and wanted:
             files = {name: there[name] for name in wanted}
             only = msgspec.structs.replace(project, files=files)
-            promoting.promote(stage, {session.project: only}, target, origin=origin)
+            promoting.promote(stage, {session.project: only}, target, origin=origin, on_promotion=on_promotion)
         elif not wanted:
             self._register(session.project, target, origin)
 
