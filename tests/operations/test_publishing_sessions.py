@@ -17,6 +17,7 @@ import pytest
 from quire.access.publishing_sessions import SessionExists
 from quire.access.records import AccessRecords
 from quire.domain import publishing_sessions as documents
+from quire.domain.changes import Selection
 from quire.domain.errors import FileExists, NameReserved, NotFound, ProjectClosed, SessionConflict, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.domain.publishing_sessions import FileStatus, OpenSession, PublishingSession, SessionFile, Status
@@ -250,6 +251,23 @@ def test_a_store_that_fails_leaves_all_or_nothing(step: int, fault: Fault) -> No
         assert publish(store, token).status is Status.PUBLISHED
     settled(store, token)
     assert definition_of(store, token) is None
+
+
+def test_a_release_that_was_deleted_does_not_come_back() -> None:
+    """A worker dies when it has published a session, and the release is deleted before anyone asks for the status."""
+    store = MemoryStore()
+    token = filled(store)
+    faults = Faults()
+    for _ in range(16):
+        faults.call("write", lambda: kill() if Index(store).project("alpha") is not None else None)
+    with pytest.raises(Killed):
+        publish(MemoryStore(store.state, faults), token)
+    Index(store).delete("alpha", Selection(filename=NAME))
+    assert settled(store, token).status is Status.PROCESSING
+    session = settled(store, token, timedelta(seconds=700))
+    assert (session.status, session.notices) == (Status.PUBLISHED, ())
+    assert definition_of(store, token) is None
+    assert Index(store).project("alpha") is None
 
 
 @pytest.mark.parametrize("step", range(16))

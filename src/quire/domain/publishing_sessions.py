@@ -8,12 +8,13 @@ are going to be published. Two documents say how far it is:
 - The session's record (`PublishingSession`) has the files and the status. It stays for some days after the end.
 
 A publication is begun by a swap of the record from an editable status to `processing`: from here on nothing of the
-session changes. Then the files are promoted, in one step, and the record says `published`; a refusal puts the status
-back that it had. A worker that dies in between leaves `processing`, which others resolve: when the target has all files
-with these digests the session is published; when it has not, and no promoter can go on any more, it is in `error`. That
-one cannot go on is no matter of time, as clocks differ and a worker may stand still for long. A promoter looks at the
-record once the journal has its promotion, and gives up when the attempt is not its own. So a worker that resolves it
-takes the attempt over first (`taken_over`): a promotion that is not open in the journal then can be none any more.
+session changes. Then the files are promoted, in one step, and the record says `published`; a refusal, or a failure
+before the promotion began, puts the status back that it had. A worker that dies in between leaves `processing`, which
+others resolve: when the target has all files with these digests, or its log says that it got them, the session is
+published; when it has not, and no promoter can go on any more, it is in `error`. That one cannot go on is no matter of
+time, as clocks differ and a worker may stand still for long. A promoter looks at the record once the journal has its
+promotion, and gives up when the attempt is not its own. So a worker that resolves it takes the attempt over first
+(`taken_over`): a promotion that is not open in the journal then can be none any more.
 
 Each change gives back the very object that it got when there is nothing to do: it is repeated after a write of which
 the outcome is unknown.

@@ -36,6 +36,7 @@ from quire.domain.project import Project
 from quire.domain.publishing_sessions import OpenSession, PublishingSession, Status
 from quire.domain.times import moment, stamp
 from quire.index.audit.entries import Origin
+from quire.index.audit.reading import LogReader
 from quire.index.index import PUBLICATION_SECONDS, Index
 from quire.index.promoting import Promoter
 from quire.operations import defining, promoting
@@ -197,7 +198,7 @@ class Sessions:
                 session = self.change(token, lambda found: sessions.published(found, attempt, at, at))
                 self._clear(token, session, origin)
             elif session.since is not None and moment(session.since) + _RESOLVED_AFTER < now:
-                session = self._resolved(token, session, target)
+                session = self._resolved(token, session, target, origin)
         elif session.status in sessions.ENDED:
             if definition is not None:
                 self.remove_stage(token, origin)
@@ -245,7 +246,7 @@ class Sessions:
         self._clear(token, session, origin)
         return session
 
-    def _resolved(self, token: str, session: PublishingSession, target: Index) -> PublishingSession:
+    def _resolved(self, token: str, session: PublishingSession, target: Index, origin: Origin) -> PublishingSession:
         """The session after a publication that ought to have ended: given back when nothing can be published by it any
         more. One whose promotion is open is left as it is: `recover` aborts that when it is old enough."""
         promoter, fence = Promoter(target, self.now), secrets.token_hex(8)
@@ -254,8 +255,12 @@ class Sessions:
             return session
         session = self.change(token, lambda found: sessions.taken_over(found, str(session.attempt), fence))
         # Only from here on no promotion of the session begins that could be committed (`_guarded`).
-        is_open = session.attempt != fence or promoter.is_open(token)
-        if is_open or is_published(session, target.project(session.project)):
+        if session.attempt != fence or promoter.is_open(token):
+            return session
+        if is_published(session, target.project(session.project)) or _was_published(token, session, target):
+            at = stamp(self.now())
+            session = self.change(token, lambda found: sessions.published(found, fence, at, at))
+            self._clear(token, session, origin)
             return session
         return self.change(token, lambda found: sessions.given_back(found, fence, _INTERRUPTED))
 
@@ -417,3 +422,10 @@ def is_published(session: PublishingSession, project: Project | None) -> bool:
     return bool(wanted) and all(
         name in files and files[name].sha256 == file.sha256 for name, (_, file) in wanted.items()
     )
+
+
+def _was_published(token: str, session: PublishingSession, target: Index) -> bool:
+    """Whether the log of a project says that the files of a session were published, however much of them was deleted or
+    replaced since: they do not come back by a repetition. Raises StoreError."""
+    log_of_target = LogReader(target.store.records, target.name, target.prefix)
+    return any(logged.entry.get("promoted_from") == token for logged in log_of_target.project(session.project))
