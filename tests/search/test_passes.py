@@ -1,7 +1,8 @@
-"""Passes through a place whose store is a bucket: the requests that they take."""
+"""Passes through a place: what they find, and in a bucket the requests that they take."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -14,7 +15,10 @@ from quire.search.keeping import Keeper
 from quire.search.places import places_of
 from quire.store.bucket.objects import Listed, Object, Unchanged, Version
 from quire.store.bucket.store import BucketStore
+from quire.store.faults import Fault
+from quire.store.memory import MemoryStore
 from tests.index.test_index import staged_wheel
+from tests.search.rig import Rig, rig
 from tests.store.bucket.memory import MemoryBucket
 
 
@@ -75,3 +79,23 @@ def test_a_record_is_known_by_its_tag_alone() -> None:
     assert hosted.has_tag("one", tag)
     assert not hosted.has_tag("one", f"{tag}x")
     assert len(bucket.reads) == 2
+
+
+def test_metadata_that_the_store_did_not_give_once_is_read_again(tmp_path: Path) -> None:
+    """By the next pass, and by a search that shows the project; its words are found from then on."""
+    store = MemoryStore()
+
+    async def scenario(made: Rig) -> None:
+        for name in ("one", "two"):
+            made.publish(name)
+        for _ in range(3):
+            store.faults.next("open", Fault.BEFORE)
+        made.make_pass()
+        assert [hit.facts.summary for hit in await made.hits("one")] == [""]
+        assert [hit.facts.summary for hit in await made.hits("one")] == ["one for tests"]
+        assert await made.names("tests") == ["one"]
+        made.make_pass()
+        assert await made.names("tests") == ["one", "two"]
+
+    with rig(tmp_path, store) as made:
+        asyncio.run(scenario(made))

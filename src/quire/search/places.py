@@ -32,6 +32,7 @@ class Read(NamedTuple):
     """A project as a place has it."""
 
     tag: str
+    """Of the state that the facts are of; "" where they are not all that the store has of it."""
     facts: Facts
 
 
@@ -80,8 +81,8 @@ class Place:
         tag = tag_of(part)
         if known and tag == known:
             return UNCHANGED
-        facts = facts_of(name, part.display_name, part.status, list(part.files()))
-        return Read("" if self.origin == "upstream" and not facts.described else tag, facts)
+        facts, is_whole = facts_of(name, part.display_name, part.status, list(part.files()))
+        return _read(self.origin, tag if is_whole else "", facts)
 
 
 def place_of_index(name: str) -> str:
@@ -141,23 +142,40 @@ def origins_of(view: ProjectView) -> tuple[str, ...]:
     return tuple(each for each in ORIGINS if each in there)
 
 
-def facts_of_view(view: ProjectView) -> Facts:
-    """The facts of a project as an index serves it. Blocks. Raises StoreError."""
-    return facts_of(view.name, view.display_name, view.status, list(view.files.values()))
+def read_view(view: ProjectView) -> Read:
+    """A project as an index serves it; with a tag where exactly one place has something of it. Blocks.
+
+    Raises StoreError.
+    """
+    facts, is_whole = facts_of(view.name, view.display_name, view.status, list(view.files.values()))
+    there = _there(view)
+    if len(there) != 1 or not is_whole:
+        return Read("", facts)
+    ((_, origin, part),) = there
+    return _read(origin, tag_of(part), facts)
 
 
-def facts_of(name: str, display: str | None, status: Status | None, listed: Sequence[ListedFile]) -> Facts:
-    """The facts of a project with these files. Blocks. Raises StoreError; metadata that cannot be read is left out:
-    nothing is `described` then. That of an upstream may be here the next time, without any change of the project."""
+def facts_of(name: str, display: str | None, status: Status | None, listed: Sequence[ListedFile]) -> tuple[Facts, bool]:
+    """The facts of a project with these files, and whether the store could read all that it was asked for. Blocks.
+
+    Metadata that cannot be read is left out: nothing is `described` then. That of an upstream may be here the next
+    time, without any change of the project. Raises StoreError.
+    """
     facts = facts_of_files(name, display, status, [each.file for each in listed])
+    is_whole = True
     for each in _described(facts, listed):
         document = None
-        with suppress(StoreError, BlobMissing, NotFound):
+        try:
             document = each.kept_document() if isinstance(each, MirroredFile) else each.metadata_document()
+        except (BlobMissing, NotFound):
+            continue
+        except StoreError:
+            is_whole = False
         if document is not None:
             with suppress(InvalidDistribution):
-                return with_metadata(facts, parse_metadata(document, strict=False), each.file.metadata_sha256 or "")
-    return msgspec.structs.replace(facts, described="")
+                metadata = parse_metadata(document, strict=False)
+                return with_metadata(facts, metadata, each.file.metadata_sha256 or ""), is_whole
+    return msgspec.structs.replace(facts, described=""), is_whole
 
 
 def _described(facts: Facts, listed: Sequence[ListedFile]) -> list[ListedFile]:
@@ -167,6 +185,10 @@ def _described(facts: Facts, listed: Sequence[ListedFile]) -> list[ListedFile]:
     mirrored = [each for each in listed if isinstance(each, MirroredFile) and each.file.metadata_sha256]
     mirrored.sort(key=lambda each: (each.file.version == facts.version, each.file.uploaded or ""), reverse=True)
     return [*first[:1], *mirrored[:_MOST_LOOKED_AT]]
+
+
+def _read(origin: str, tag: str, facts: Facts) -> Read:
+    return Read("" if origin == "upstream" and not facts.described else tag, facts)
 
 
 def _mirror(source: MirroredProjects) -> Place:

@@ -30,13 +30,13 @@ from quire.search.keeping import Keeper
 from quire.search.places import (
     DROP_INS,
     Place,
-    facts_of_view,
     origins_of,
     place_of_index,
     place_of_mirror,
     place_of_view,
     places_of,
     places_of_view,
+    read_view,
 )
 from quire.search.query import PAGE_SIZE, Query
 
@@ -384,10 +384,10 @@ class Searching:
                 row = found or row
         if row.facts is not None and alone is not None and alone == (row.place, row.tag) and row.tag:
             return row.facts
-        facts = await served.read(view, facts_of_view)
-        if alone is not None and alone[1] and facts.described:
+        tag, facts = await served.read(view, read_view)
+        if alone is not None and tag and facts.described:
             with suppress(SearchUnavailable):
-                await self._run(self._keeper.learn, *alone[:1], view.name, alone[1], facts)
+                await self._run(self._keeper.learn, alone[0], view.name, tag, facts)
         return facts
 
 
