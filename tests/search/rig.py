@@ -16,6 +16,7 @@ from quire.access.principals import ANONYMOUS
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.domain.indexes import IndexDefinition
 from quire.index.index import Index
+from quire.index.upload import examine, upload_key
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget
 from quire.process.threads import Threads
@@ -25,7 +26,7 @@ from quire.search.places import Place, places_of
 from quire.search.query import Query
 from quire.search.results import Hit, Reader, Searching
 from quire.store.contracts import Store
-from tests.index.test_index import staged_wheel
+from tests.distributions import make_wheel, metadata_text, wheel_name
 
 
 class Rig(NamedTuple):
@@ -43,9 +44,12 @@ class Rig(NamedTuple):
         (place,) = places_of(self.served["main"].own_sources)
         return place
 
-    def publish(self, name: str, version: str = "1.0", index: str = "main") -> None:
+    def publish(self, name: str, version: str = "1.0", *, index: str = "main", keywords: str = "") -> None:
         """Publish a wheel of a project."""
-        self.served[index].hosted.publish([staged_wheel(self.store, name, version)])
+        staging = self.store.blobs.stage(upload_key(wheel_name(name, version)))
+        text = metadata_text(name, version, extra=f"Keywords: {keywords}\n" if keywords else "")
+        staging.write(make_wheel(name, version, metadata=text))
+        self.served[index].hosted.publish([examine(staging.finish(), wheel_name(name, version))])
 
     async def hits(self, text: str = "") -> list[Hit]:
         """The results of a search in all indexes."""
@@ -55,12 +59,17 @@ class Rig(NamedTuple):
         """The names of their projects, sorted."""
         return sorted(hit.name for hit in await self.hits(text))
 
-    def make_pass(self) -> None:
-        """Make a pass through all that was published to `main`, as if an hour had gone by since the one before."""
+    def version(self, name: str) -> str:
+        """Of a project that was published to `main`, as the catalog has it; "" where it does not know."""
+        row = self.keeper.catalog.row(self.place.key, name)
+        return row.facts.version if row is not None and row.facts is not None else ""
+
+    def make_pass(self, hours: float = 1.0) -> None:
+        """Make a pass through all that was published to `main`, as if so much time had gone by since the one before."""
         catalog, key = self.keeper.catalog, self.place.key
         before = catalog.progress([key])[key]
         if before.checked:
-            catalog.note(key, before._replace(checked=before.checked - 3600))
+            catalog.note(key, before._replace(checked=before.checked - 3600 * hours))
         wait(self.keeper.look([self.place]))
 
 

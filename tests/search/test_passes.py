@@ -1,4 +1,8 @@
-"""Passes through a place: what they find, and in a bucket the requests that they take."""
+"""Passes through a place: what they find, and in a bucket the requests that they take.
+
+Replaced here: the most bytes of a catalog, since two gigabytes take long to fill, and the clock by which a pass that
+found no room is made again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,18 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
+import pytest
+
 from quire.catalog.hosted import Hosted
+from quire.domain.errors import StoreError
 from quire.index.index import Index
-from quire.search.catalog import Catalog, Progress
+from quire.search import keeping, schema
+from quire.search.catalog import Catalog, Progress, SearchUnavailable
+from quire.search.facts import Facts
 from quire.search.keeping import Keeper
 from quire.search.places import places_of
 from quire.store.bucket.objects import Listed, Object, Unchanged, Version
@@ -29,8 +40,12 @@ class Aged(MemoryBucket):
         super().__init__()
         self.since = 0.0
         self.reads: list[str] = []
+        self.unread = ""
+        """A record of this name cannot be read."""
 
     def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
+        if self.unread and key.endswith(f"/{self.unread}"):
+            raise StoreError("The bucket answered 503.")
         if key.startswith("records/"):
             self.reads.append(key.rpartition("/")[2])
         return super().get(key, known)
@@ -99,3 +114,50 @@ def test_metadata_that_the_store_did_not_give_once_is_read_again(tmp_path: Path)
 
     with rig(tmp_path, store) as made:
         asyncio.run(scenario(made))
+
+
+def test_a_project_that_a_pass_could_not_read_is_read_by_the_next(tmp_path: Path) -> None:
+    """Also when nothing was written to the bucket since."""
+    bucket = Aged()
+    with rig(tmp_path, BucketStore(bucket, "memory:"), waits=True) as made:
+        made.publish("one")
+        made.publish("two")
+        made.make_pass()
+        made.publish("two", "2.0")
+        bucket.since = time.time()
+        bucket.unread = "two.json"
+        made.make_pass(hours=48)
+        assert made.version("two") == "1.0"
+        bucket.unread = ""
+        made.make_pass()
+        assert made.version("two") == "2.0"
+
+
+def test_a_pass_that_found_no_room_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, with all that it should have read."""
+    monkeypatch.setattr(schema, "MOST_BYTES", 60 * 4096)
+    bucket = Aged()
+    with rig(tmp_path, BucketStore(bucket, "memory:"), waits=True) as made:
+        made.publish("one")
+        made.publish("two")
+        made.make_pass()
+        fill(made.keeper.catalog)
+        made.publish("two", "2.0", keywords=",".join(f"word{number}" for number in range(60)))
+        bucket.since = time.time()
+        made.make_pass(hours=48)
+        assert made.version("two") == "1.0"
+        made.keeper.catalog.forget("hosted/other")
+        assert made.keeper.look([made.place]) == []
+        later = time.time() + 3600
+        monkeypatch.setattr(keeping, "now", lambda: later)
+        made.make_pass()
+        assert made.version("two") == "2.0"
+
+
+def fill(catalog: Catalog) -> None:
+    """Enter other projects until there is no room."""
+    with suppress(SearchUnavailable):
+        for number in count():
+            catalog.put(
+                "hosted/other", {f"other-{number:05}": ("x", Facts(display="x", summary=f"word{number} " * 20))}
+            )

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -63,6 +63,8 @@ class Keeper:
         self._number = -1
         """Of the file that they were compared with."""
         self._under_way: dict[str, Future[None]] = {}
+        self._full_until: dict[str, float] = {}
+        """By place for which there was no room, when to try again."""
         self._is_closing = False
 
     def look(self, places: Sequence[Place]) -> list[Future[None]]:
@@ -80,7 +82,7 @@ class Keeper:
                 self._begin(place)
             elif found is not before:
                 self._compare(place, before, found)
-            if known.checked and now() - known.checked > max(PASS_SECONDS, _SHARE * known.took):
+            if known.checked and now() - known.checked > _pause(known.took):
                 self._begin(place)
         with self._lock:
             return [self._under_way[place.key] for place in places if place.key in self._under_way]
@@ -110,6 +112,7 @@ class Keeper:
             if number != self._number:
                 self._number = number
                 self._known.clear()
+                self._full_until.clear()
 
     def _compare(self, place: Place, before: tuple[str, ...] | None, found: tuple[str, ...]) -> None:
         """Enter a few changes of the names at once; more of them are work for the thread."""
@@ -129,16 +132,12 @@ class Keeper:
 
     def _begin(self, place: Place) -> None:
         with self._lock:
-            if place.key in self._under_way or self._is_closing:
+            if place.key in self._under_way or self._is_closing or now() < self._full_until.get(place.key, 0.0):
                 return
-            begun = self._under_way[place.key] = self._executor().submit(self._run, place)
-        begun.add_done_callback(lambda _: self._end(place.key))
-
-    def _end(self, key: str) -> None:
-        with self._lock:
-            self._under_way.pop(key, None)
+            self._under_way[place.key] = self._executor().submit(self._run, place)
 
     def _run(self, place: Place) -> None:
+        begun = now()
         try:
             with self._alone() as is_alone:
                 if is_alone:
@@ -146,9 +145,10 @@ class Keeper:
         except (QuireError, OSError) as error:
             log.warning("search catalog not complete", place=place.key, error=str(error))
             if is_no_room(error.__cause__):
-                with suppress(SearchUnavailable):
-                    known = self.catalog.progress([place.key])[place.key]
-                    self.catalog.note(place.key, known._replace(checked=now(), took=PASS_SECONDS))
+                self._full_until[place.key] = now() + _pause(now() - begun)
+        finally:
+            with self._lock:
+                self._under_way.pop(place.key, None)
 
     def _forget(self, is_there: Callable[[str], bool]) -> None:
         """Several processes may do it at a time."""
@@ -204,10 +204,10 @@ class Keeper:
             except StoreError as error:
                 place.names()  # raises if it is not this project alone
                 log.error("left out of the search catalog", project=name, error=str(error))
-                return UNCHANGED
+                return self._without_tag(place, name)
             except Exception:  # of this project alone; the others are read
                 log.exception("left out of the search catalog", project=name)
-                return UNCHANGED
+                return self._without_tag(place, name)
 
         if self._waits and len(names) > 1:
             with ThreadPoolExecutor(_READERS) as pool:
@@ -221,6 +221,11 @@ class Keeper:
         gone = [name for name, each in found.items() if each is None]
         if gone:
             self.catalog.remove(place.key, gone)
+
+    def _without_tag(self, place: Place, name: str) -> Read:
+        """A project that could not be read, as the catalog has it: without a tag each pass reads it again."""
+        row = self.catalog.row(place.key, name)
+        return Read("", row.facts) if row is not None and row.facts is not None and row.tag else UNCHANGED
 
     def _enter(self, place: str, found: Mapping[str, tuple[str, Facts]]) -> None:
         """Enter what was found of projects, but of those with facts that cannot be written."""
@@ -250,6 +255,11 @@ class Keeper:
             yield True
         finally:
             os.close(descriptor)
+
+
+def _pause(took: float) -> float:
+    """Seconds between two passes of which the first took so long."""
+    return max(PASS_SECONDS, _SHARE * took)
 
 
 class _Pace:
