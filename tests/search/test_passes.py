@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from quire.catalog.hosted import Hosted
 from quire.domain.errors import StoreError
@@ -152,6 +153,28 @@ def test_a_pass_that_found_no_room_is_made_again(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(keeping, "now", lambda: later)
         made.make_pass()
         assert made.version("two") == "2.0"
+
+
+def test_a_full_catalog_takes_no_search_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new project is found by its name alone, and by its words after a pass that found room; it is logged once."""
+    monkeypatch.setattr(schema, "MOST_BYTES", 60 * 4096)
+
+    async def scenario(made: Rig) -> None:
+        made.publish("one", keywords="apple")
+        assert await made.names("apple") == ["one"]
+        fill(made.keeper.catalog)
+        made.publish("two", keywords=",".join(["apple", *(f"word{number}" for number in range(60))]))
+        with capture_logs() as lines:
+            for _ in range(3):
+                assert await made.names("apple") == ["one"]
+        assert [line["event"] for line in lines] == ["search catalog not complete"]
+        assert await made.names("two") == ["two"]
+        made.keeper.catalog.forget("hosted/other")
+        made.make_pass()
+        assert await made.names("apple") == ["one", "two"]
+
+    with rig(tmp_path, MemoryStore()) as made:
+        asyncio.run(scenario(made))
 
 
 def fill(catalog: Catalog) -> None:

@@ -81,7 +81,7 @@ class Keeper:
             if not known.checked:
                 self._begin(place)
             elif found is not before:
-                self._compare(place, before, found)
+                self._compare_if_room(place, before, found)
             if known.checked and now() - known.checked > _pause(known.took):
                 self._begin(place)
         with self._lock:
@@ -119,22 +119,38 @@ class Keeper:
         stored = set(before) if before is not None else set(self.catalog.tags(place.key))
         names = set(found)
         added, gone = names - stored, stored - names
-        if len(added) > FEW:
+        if len(added) <= FEW:
+            if gone:
+                self.catalog.remove(place.key, sorted(gone))
+            self._read(place, sorted(added), {})
+        elif not self._is_full(place.key):
             self._begin(place)
             return
-        if gone:
-            self.catalog.remove(place.key, sorted(gone))
-        self._read(place, sorted(added), {})
         with self._lock:
             self._known[place.key] = found
+
+    def _compare_if_room(self, place: Place, before: tuple[str, ...] | None, found: tuple[str, ...]) -> None:
+        """Compare, but let the search go on without changes for which there is no room: the next pass enters them."""
+        try:
+            self._compare(place, before, found)
+        except SearchUnavailable as error:
+            if not is_no_room(error.__cause__):
+                raise
+            log.warning("search catalog not complete", place=place.key, error=str(error))
+            with self._lock:
+                self._known[place.key] = found
 
     # -- long work ----------------------------------------------------------------------------------------------------
 
     def _begin(self, place: Place) -> None:
         with self._lock:
-            if place.key in self._under_way or self._is_closing or now() < self._full_until.get(place.key, 0.0):
+            if place.key in self._under_way or self._is_closing or self._is_full(place.key):
                 return
             self._under_way[place.key] = self._executor().submit(self._run, place)
+
+    def _is_full(self, key: str) -> bool:
+        """Whether there was no room for a place a while ago."""
+        return now() < self._full_until.get(key, 0.0)
 
     def _run(self, place: Place) -> None:
         begun = now()
