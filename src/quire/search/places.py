@@ -32,12 +32,16 @@ class Read(NamedTuple):
     """A project as a place has it."""
 
     tag: str
-    """Of the state that the facts are of; "" where they are not all that the store has of it."""
+    """Of the state that the facts are of, with INCOMPLETE at its end where passes look for metadata; "" where the store
+    did not give all that it has, and the project is to be read again whenever it is shown."""
     facts: Facts
 
 
 DROP_INS: Final = "drop-ins"
 """The key of the place with the files of served folders."""
+INCOMPLETE: Final = "?"
+"""At the end of the tag of a project of an upstream of which no metadata is here. Another tag than that of the project,
+so each pass looks again; a result is shown as it is, since looking takes a request for each of its files."""
 UNCHANGED: Final = Read("", Facts(display=""))
 """In place of a project that has the tag that the caller knows."""
 
@@ -82,7 +86,8 @@ class Place:
         if known and tag == known:
             return UNCHANGED
         facts, is_whole = facts_of(name, part.display_name, part.status, list(part.files()))
-        return _read(self.origin, tag if is_whole else "", facts)
+        found = _read(self.origin, tag if is_whole else "", facts)
+        return UNCHANGED if known and found.tag == known else found
 
 
 def place_of_index(name: str) -> str:
@@ -128,6 +133,11 @@ def tag_of(part: SourceProject) -> str:
 def places_of_view(view: ProjectView) -> list[str]:
     """The keys of the places that have something of a project, in the order in which the index names them."""
     return [key for key, _, _ in _there(view)]
+
+
+def is_of(tag: str | None, state: str) -> bool:
+    """Whether facts with this tag (`Read.tag`) are shown for a project in this state (`tag_of`)."""
+    return bool(tag and state) and tag in {state, f"{state}{INCOMPLETE}"}
 
 
 def place_of_view(view: ProjectView) -> tuple[str, str] | None:
@@ -188,7 +198,7 @@ def _described(facts: Facts, listed: Sequence[ListedFile]) -> list[ListedFile]:
 
 
 def _read(origin: str, tag: str, facts: Facts) -> Read:
-    return Read("" if origin == "upstream" and not facts.described else tag, facts)
+    return Read(f"{tag}{INCOMPLETE}" if tag and origin == "upstream" and not facts.described else tag, facts)
 
 
 def _mirror(source: MirroredProjects) -> Place:

@@ -30,6 +30,7 @@ from quire.search.keeping import Keeper
 from quire.search.places import (
     DROP_INS,
     Place,
+    is_of,
     origins_of,
     place_of_index,
     place_of_mirror,
@@ -382,10 +383,10 @@ class Searching:
             with suppress(SearchUnavailable):
                 found = await self._run(self._keeper.catalog.row, alone[0], row.name)
                 row = found or row
-        if row.facts is not None and alone is not None and alone == (row.place, row.tag) and row.tag:
+        if row.facts is not None and alone is not None and alone[0] == row.place and is_of(row.tag, alone[1]):
             return row.facts
         tag, facts = await served.read(view, read_view)
-        if alone is not None and tag and facts.described:
+        if alone is not None and tag:
             with suppress(SearchUnavailable):
                 await self._run(self._keeper.learn, alone[0], view.name, tag, facts)
         return facts

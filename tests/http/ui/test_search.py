@@ -377,7 +377,9 @@ def test_an_owned_name_hides_that_of_an_upstream(tmp_path: Path) -> None:
 
 
 def test_a_kept_project_has_the_summary_that_is_here(tmp_path: Path) -> None:
-    """That of the metadata that a client fetched; the search sends no request for it."""
+    """That of the metadata that a client fetched, from the next pass on; the search sends no request for it."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     with serving_index() as upstream:
         text = metadata_text("flask", "3.0").replace("flask for tests", "A small framework")
         filename, document = wheel_name("flask", "3.0"), text.encode()
@@ -388,12 +390,18 @@ def test_a_kept_project_has_the_summary_that_is_here(tmp_path: Path) -> None:
             flask_3_0_py3_none_any_whl={"core-metadata": {"sha256": digest}},
         )
         upstream.at(f"/files/{filename}.metadata", Answer(document))
-        with serve(tmp_path, *OPEN, "--upstream", upstream.url, NO_PROXY="*") as site:
+        flags = (*OPEN, "--upstream", upstream.url)
+        with serve(tmp_path, *flags, NO_PROXY="*", TMPDIR=str(temporary)) as site:
             url = site.file_url("flask", filename)
             assert names(site, "framework") == []
+            until(lambda: search(site)["catalog"] == {"projects": 1, "read": 1})
             assert site.get(f"{url}.metadata").text == text
             asked = len(upstream.requests)
-            assert [each["summary"] for each in search(site, q="flask")["projects"]] == ["A small framework"]
+            (catalog,) = temporary.rglob("search-*.sqlite")
+            with closing(sqlite3.connect(catalog)) as connection, connection:
+                connection.execute("UPDATE places SET checked = 1 WHERE checked > 0")
+            until(lambda: [each["summary"] for each in search(site, q="flask")["projects"]] == ["A small framework"])
+            assert names(site, "framework") == ["flask"]
             assert len(upstream.requests) == asked
 
 

@@ -1,0 +1,68 @@
+"""The requests to a bucket that a search takes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import httpx
+import pytest
+
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from tests.distributions import wheel_name
+from tests.store.bucket.counted import PLACE, counted_bucket
+from tests.upstreams import FakeIndex, serving_index
+
+PROJECTS = 5
+FILES = 20
+
+
+def offer(upstream: FakeIndex, name: str) -> None:
+    """A project with metadata for each of its files."""
+    changes = {
+        wheel_name(name, f"1.{number}").replace(".", "_").replace("-", "_"): {
+            "core-metadata": {"sha256": hashlib.sha256(f"{name}{number}".encode()).hexdigest()}
+        }
+        for number in range(FILES)
+    }
+    upstream.has(name, {wheel_name(name, f"1.{number}"): b"" for number in range(FILES)}, **changes)
+
+
+def test_metadata_of_an_upstream_is_not_looked_for_at_each_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result costs two requests, however many files it has whose metadata is not here."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    names = [f"thing-{number}" for number in range(PROJECTS)]
+
+    async def scenario(client: httpx.AsyncClient) -> dict[str, int]:
+        for name in names:
+            assert (await client.get(f"/simple/{name}/")).status_code == 200
+        read = 0
+        async with asyncio.timeout(60):
+            while read < PROJECTS:
+                read = (await client.get("/-/api/v1/search?q=thin")).json()["catalog"]["read"]
+        bucket.requests()
+        found = (await client.get("/-/api/v1/search?q=thin")).json()["projects"]
+        assert sorted(each["project"] for each in found) == names
+        return bucket.requests()
+
+    with serving_index() as upstream, counted_bucket() as bucket:
+        for name in names:
+            offer(upstream, name)
+        application = create_application(
+            Settings(directories=(PLACE,), authenticate=(), no_drop_in=True, upstream=upstream.url)
+        )
+        worker = application.state.worker
+
+        async def run() -> dict[str, int]:
+            try:
+                transport = httpx.ASGITransport(application)
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                    return await scenario(client)
+            finally:
+                await worker.close_mirrors()
+                worker.close()
+
+        requests = asyncio.run(run())
+    assert set(requests) == {"get"}
+    assert requests["get"] < 2 * PROJECTS + FILES
