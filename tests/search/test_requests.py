@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import wait
+from pathlib import Path
 
 import httpx
 import pytest
 
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
+from quire.search.places import places_of
+from quire.store.opening import open_store
 from tests.distributions import wheel_name
+from tests.search.rig import Rig, rig
 from tests.store.bucket.counted import PLACE, counted_bucket
 from tests.upstreams import FakeIndex, serving_index
 
@@ -66,3 +71,25 @@ def test_metadata_of_an_upstream_is_not_looked_for_at_each_search(monkeypatch: p
         requests = asyncio.run(run())
     assert set(requests) == {"get"}
     assert requests["get"] < 2 * PROJECTS + FILES
+
+
+def test_a_typed_name_is_looked_up_where_it_is(tmp_path: Path) -> None:
+    """Each index that is searched is asked for its names once; the project is found as soon as it is published."""
+    indexes = [f"team-{number}" for number in range(30)]
+
+    async def scenario(made: Rig) -> None:
+        await made.names()
+        bucket.requests()
+        assert await made.names("thing") == ["thing"]
+        requests = bucket.requests()
+        assert set(requests) == {"get"}
+        assert requests["get"] < len(indexes) + 10
+        made.publish("thing-late", index="team-7")
+        assert [(hit.index, hit.name) for hit in await made.hits("thing-late")] == [("team-7", "thing-late")]
+
+    with counted_bucket() as bucket, rig(tmp_path, open_store(PLACE), *indexes, waits=True) as made:
+        made.publish("thing")
+        for index in indexes:
+            made.publish("other", index=index)
+        wait(made.keeper.look([place for each in made.served.values() for place in places_of(each.own_sources)]))
+        asyncio.run(scenario(made))

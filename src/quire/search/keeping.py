@@ -67,15 +67,22 @@ class Keeper:
         """By place for which there was no room, when to try again."""
         self._is_closing = False
 
-    def look(self, places: Sequence[Place]) -> list[Future[None]]:
+    def names(self, places: Sequence[Place]) -> list[tuple[str, ...]]:
+        """The names of places now; where each is a round trip several at a time. Blocks. Raises StoreError."""
+        if self._waits and len(places) > 1:
+            with ThreadPoolExecutor(min(_READERS, len(places))) as pool:
+                return list(pool.map(Place.names, places))
+        return [place.names() for place in places]
+
+    def look(self, places: Sequence[Place], names: Sequence[tuple[str, ...]] | None = None) -> list[Future[None]]:
         """Compare the names of places with the catalog, and begin what takes longer; what is under way. Blocks.
 
-        Raises StoreError.
+        `names`: those of the places, if they were read just now. Raises StoreError.
         """
         self._forget_names_of_other_file()
         progress = self.catalog.progress([place.key for place in places])
-        for place in places:
-            known, found = progress[place.key], place.names()
+        for place, found in zip(places, self.names(places) if names is None else names, strict=True):
+            known = progress[place.key]
             with self._lock:
                 before = self._known.get(place.key)
             if not known.checked:

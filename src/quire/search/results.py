@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -148,15 +148,26 @@ class _Scope:
         self.places: dict[str, Place] = {}
         self.owner: dict[str, str] = {}
         """By place, the index that its projects are shown in: their own one, if it is among these."""
+        self.names: dict[str, tuple[str, ...]] = {}
+        """By place, its names at this search."""
+        self._of: dict[str, set[str]] = {}
+        """By index, its places."""
         for is_own in (True, False):
             for name, index in self.indexes.items():
-                for place in places_of(index.own_sources if is_own else index.sources):
+                found = places_of(index.own_sources if is_own else index.sources)
+                self._of.setdefault(name, set()).update(place.key for place in found)
+                for place in found:
                     if place.key not in self.places:
                         kept = known.get(place.key)
                         self.places[place.key] = kept[1] if kept is not None and kept[0] is place.source else place
                         self.owner[place.key] = name
         for key, place in self.places.items():
             known[key] = place.source, place
+
+    def indexes_with(self, project: str) -> list[str]:
+        """The indexes of which a place has this name, at this search."""
+        there = {key for key, names in self.names.items() if _has(names, project)}
+        return [index for index, keys in self._of.items() if keys & there]
 
     def keys(self, origins: Sequence[str]) -> list[str]:
         return [key for key, place in self.places.items() if not origins or place.origin in origins]
@@ -199,7 +210,8 @@ class Searching:
         if query.page == 1 and query.name:
             known = {(index, row.name) for index, row in asked}
             typed = Row("", query.name, None, None)
-            asked = [*((name, typed) for name in chosen if (name, query.name) not in known), *asked]
+            having = scope.indexes_with(query.name)
+            asked = [*((name, typed) for name in having if (name, query.name) not in known), *asked]
         checked = await self._checked(reader, scope, query, asked)
         hits = {(each.index, each.name): each for each in reversed(checked)}
         return Results(
@@ -241,7 +253,7 @@ class Searching:
         scope = _Scope(self._readable(reader, index), self._places)
 
         def chosen() -> tuple[list[str], int]:
-            lists = [place.names() for place in scope.places.values()]
+            lists = self._keeper.names([*scope.places.values()])
             begins = [bisect_right(names, after) for names in lists]
             following = {
                 name for names, begin in zip(lists, begins, strict=True) for name in names[begin : begin + number + 1]
@@ -333,7 +345,9 @@ class Searching:
         places = list(scope.places.values())
 
         def look() -> tuple[Sequence[Future[None]], T]:
-            return self._keeper.look(places), function()
+            names = self._keeper.names(places)
+            scope.names = dict(zip(scope.places, names, strict=True))
+            return self._keeper.look(places, names), function()
 
         under_way, found = await self._run(look)
         new = set(scope.places) - self._waited
@@ -390,6 +404,12 @@ class Searching:
             with suppress(SearchUnavailable):
                 await self._run(self._keeper.learn, alone[0], view.name, tag, facts)
         return facts
+
+
+def _has(names: Sequence[str], name: str) -> bool:
+    """Whether a name is among sorted ones."""
+    place = bisect_left(names, name)
+    return place < len(names) and names[place] == name
 
 
 def _fits(query: Query, facts: Facts, origins: Sequence[str]) -> bool:
