@@ -24,7 +24,7 @@ from quire.search import keeping, schema
 from quire.search.catalog import Catalog, Progress, SearchUnavailable
 from quire.search.facts import Facts
 from quire.search.keeping import Keeper
-from quire.search.places import places_of
+from quire.search.places import DROP_INS, places_of
 from quire.store.bucket.objects import Listed, Object, Unchanged, Version
 from quire.store.bucket.store import BucketStore
 from quire.store.faults import Fault
@@ -147,7 +147,7 @@ def test_a_pass_that_found_no_room_is_made_again(tmp_path: Path, monkeypatch: py
         bucket.since = time.time()
         made.make_pass(hours=48)
         assert made.version("two") == "1.0"
-        made.keeper.catalog.forget("hosted/other")
+        made.keeper.catalog.forget(DROP_INS)
         assert made.keeper.look([made.place]) == []
         later = time.time() + 3600
         monkeypatch.setattr(keeping, "now", lambda: later)
@@ -169,7 +169,7 @@ def test_a_full_catalog_takes_no_search_away(tmp_path: Path, monkeypatch: pytest
                 assert await made.names("apple") == ["one"]
         assert [line["event"] for line in lines] == ["search catalog not complete"]
         assert await made.names("two") == ["two"]
-        made.keeper.catalog.forget("hosted/other")
+        made.keeper.catalog.forget(DROP_INS)
         made.make_pass()
         assert await made.names("apple") == ["one", "two"]
 
@@ -182,5 +182,5 @@ def fill(catalog: Catalog) -> None:
     with suppress(SearchUnavailable):
         for number in count():
             catalog.put(
-                "hosted/other", {f"other-{number:05}": ("x", Facts(display="x", summary=f"word{number} " * 20))}
+                DROP_INS, {f"other-{number:05}": ("x", Facts(display="x", summary=f"word{number} " * 20))}
             )

@@ -10,6 +10,8 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -241,6 +243,76 @@ def test_a_fork_does_not_remove_the_shared_folder(monkeypatch: pytest.MonkeyPatc
             assert inner.exists()
             shutil.rmtree(inner)
         assert folder.exists()
+
+
+MAKE_FOLDERS = """
+import os, sys
+from quire.process.siblings import make_folder
+folder = make_folder()
+(folder / "search-1.sqlite").write_bytes(b"x")
+if sys.argv[1:] == ["fork"] and os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print(folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def maker(parent: Path, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process that made a folder, and the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE_FOLDERS, *arguments],
+        env={**os.environ, "TMPDIR": str(parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_the_folder_of_a_killed_server_is_removed_by_the_next(tmp_path: Path) -> None:
+    """That of one that runs stays, and so does all that is surely of no server."""
+    elsewhere = tmp_path / "elsewhere" / "quire-12345678"
+    for folder in (elsewhere, tmp_path / "quire-backups", tmp_path / "quire-1234567"):
+        folder.mkdir(parents=True)
+        (folder / "held").touch()
+    (tmp_path / "quire-unheld00").mkdir()
+    (tmp_path / "quire-abcdefgh").symlink_to(elsewhere)
+    (tmp_path / "quire-ijklmnop").mkdir()
+    (tmp_path / "quire-ijklmnop" / "held").symlink_to(elsewhere / "held")
+    before = set(tmp_path.iterdir())
+    running, kept = maker(tmp_path)
+    killed, gone = maker(tmp_path)
+    assert set(tmp_path.iterdir()) == {*before, kept, gone}
+    end(killed)
+    last, made = maker(tmp_path)
+    try:
+        assert set(tmp_path.iterdir()) == {*before, kept, made}
+        assert (elsewhere / "held").exists()
+        assert (kept / "search-1.sqlite").exists()
+    finally:
+        end(running)
+        end(last)
+
+
+def test_the_folder_of_a_killed_process_stays_while_a_fork_of_it_lives(tmp_path: Path) -> None:
+    """As a worker of a server does for a moment."""
+    killed, folder = maker(tmp_path, "fork")
+    killed.kill()
+    killed.wait()
+    second, _ = maker(tmp_path)
+    assert (folder / "search-1.sqlite").exists()
+    end(killed)  # and its fork, which reads to the end of the same input
+    third, _ = maker(tmp_path)
+    end(second)
+    end(third)
+    assert not folder.exists()
 
 
 # -- real servers -----------------------------------------------------------------------------------------------------

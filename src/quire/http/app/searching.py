@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import weakref
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from quire.access.authorization import AccessRules
@@ -18,7 +16,7 @@ from quire.domain.advisories import Advisories
 from quire.domain.upstreams import Upstreams
 from quire.http.app.composed import ComposedIndexes
 from quire.process.budget import Budget
-from quire.process.siblings import folder_of, make_folder
+from quire.process.siblings import folder_of, make_folder, remove_folder
 from quire.process.threads import Threads
 from quire.search.catalog import Catalog, SearchUnavailable
 from quire.search.keeping import Keeper
@@ -59,10 +57,6 @@ def make_searching(
     keeper = Keeper(Catalog(folder), threads.catalogers, waits=not store.validates_inline)
     searching = Searching(composed.at, default.name, rules, keeper, run, upstreams=upstreams)
     if not is_shared:
-        weakref.finalize(searching, _remove, folder)
+        weakref.finalize(searching, remove_folder, folder)
     weakref.finalize(searching, keeper.close)  # for a worker that is dropped before it was closed; runs first
     return searching
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +30,7 @@ from quire.observe.metrics.catalog import Metric
 from quire.observe.metrics.files import ProcessCounts, Value, fold, own_file, page, shared, write
 from quire.observe.metrics.tally import Counts, MirrorTally, RouteTally, Tally, UpstreamTally
 from quire.process.budget import Memory
-from quire.process.siblings import folder_of, is_draining, make_folder
+from quire.process.siblings import folder_of, is_draining, make_folder, remove_folder
 
 EVERY = 1.0
 """Seconds between two writes."""
@@ -135,7 +134,7 @@ class WorkerMetrics:
                 self._write_file()
             if is_last:
                 if self._own is not None:
-                    shutil.rmtree(self._own, ignore_errors=True)
+                    remove_folder(self._own)
                 return
 
     def page(self, accept: str, *, with_names: bool) -> tuple[bytes, str]:
