@@ -91,8 +91,13 @@ async def _receive(sent_as: bytes, pieces: list[bytes]) -> object:
     async def in_writer(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    async def authorize_again(_: Request) -> None:
+        pass
+
     settings = SimpleNamespace(max_upload_size=_KEPT, body_timeout=60.0)
-    worker = SimpleNamespace(settings=settings, in_writer=in_writer)
+    access = SimpleNamespace(authorize_again=authorize_again)
+    worker = SimpleNamespace(settings=settings, access=access, in_writer=in_writer)
+    application = SimpleNamespace(state=SimpleNamespace(worker=worker))
     index = SimpleNamespace(store=store, policy=IndexPolicy())
     waiting = list(pieces)
 
@@ -100,7 +105,8 @@ async def _receive(sent_as: bytes, pieces: list[bytes]) -> object:
         piece = waiting.pop(0) if waiting else b""
         return {"type": "http.request", "body": piece, "more_body": bool(waiting)}
 
-    request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", sent_as)]}, receive)
+    headers = [(b"content-type", sent_as)]
+    request = Request({"type": "http", "app": application, "method": "POST", "headers": headers}, receive)
     found: object
     try:
         async with received_form(request, cast("Worker", worker), cast("ServedIndex", index)) as received:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -72,6 +73,8 @@ def receive(worker: Worker, messages: Callable[[int], Message]) -> str:
     """
     told: list[object] = []
     number = -1
+    application = Starlette()
+    application.state.worker = worker
 
     async def next_message() -> Message:
         nonlocal number
@@ -80,7 +83,8 @@ def receive(worker: Worker, messages: Callable[[int], Message]) -> str:
 
     async def read() -> str:
         headers = [(b"content-type", content_type().encode())]
-        request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, next_message)
+        scope = {"type": "http", "app": application, "method": "POST", "path": "/", "headers": headers}
+        request = Request(scope, next_message)
         try:
             async with received_form(request, worker, worker.default) as form:
                 assert form.content is not None
