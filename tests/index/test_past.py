@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -156,6 +157,18 @@ def test_it_is_known_over_more_changes_than_a_record_carries() -> None:
     expire(history.index.store.records, archive_key("main", "demo"), NEVER)
     assert not is_unchanged(history.index, known)
     assert [*history.past(first).files] == [wheel_name("demo", "1.0")]
+
+
+def test_attestations_that_are_added_are_no_first_publication() -> None:
+    """Also where the log has its entry no more: the upload time tells."""
+    index = Index(MemoryStore())
+    for number in range(MOST_CARRIED + 20):
+        index.publish([staged_wheel(index.store, "demo", f"1.{number}")])
+    at, name = timestamp(), wheel_name("demo", "1.0")
+    assert expire(index.store.records, archive_key("main", "demo"), at) > 0
+    assert name in read_past(index, "demo", at).past.files
+    index.publish([dataclasses.replace(staged_wheel(index.store, "demo", "1.0"), provenance=b"{}")])
+    assert name in read_past(index, "demo", at).past.files
 
 
 def test_the_same_content_published_again_counts_from_its_first_publication() -> None:

@@ -474,6 +474,27 @@ def test_a_log_that_begins_once_more_is_reported(scene: Scene, times: int) -> No
     assert [each["revision"] for each in scene.receiver.delivered()] == [*expected, 7 + times]
 
 
+def test_an_event_of_a_log_that_begins_once_more_is_given_up(scene: Scene) -> None:
+    """After as many attempts as any other one; then the next event follows."""
+    publish(scene.index, "acme-tools")
+    backup = scene.store.records.read("main/projects/acme-tools").data
+    change(scene.index, "acme-tools", 3)
+    assert scene.deliver("acme-tools") is None
+    records = scene.store.records
+    records.write("main/projects/acme-tools", backup, records.read("main/projects/acme-tools"))
+    change(scene.index, "acme-tools", 2)
+    scene.receiver.received.clear()
+    scene.receiver.answer = lambda received: Answer(500 if received.event["revision"] == 2 else 204)
+    clock = [time.time()]
+    for _ in DELAYS:
+        later: Any = scene.deliver("acme-tools", now=lambda: clock[0])
+        clock[0] += later.seconds + 1
+    assert scene.deliver("acme-tools", now=lambda: clock[0]) is None
+    assert scene.receiver.revisions("acme-tools") == [3]
+    _, found = webhooks.deliveries(scene.store, scene.identity)
+    assert [each.attempt for each in found.given_up] == [len(DELAYS) + 1]
+
+
 def test_a_damaged_position_loses_no_event(scene: Scene) -> None:
     """Events are delivered again then, rather than not at all."""
     publish(scene.index, "acme-tools")

@@ -111,9 +111,10 @@ def _by_filename(log: Sequence[Mapping[str, Any]], cut: int) -> dict[str, _Log]:
         named = entry.get("files")
         for each in named if isinstance(named, list) else ():
             if isinstance(each, Mapping):
+                is_same = each.get("same") is True  # it was listed before
                 mention = _Mention(
-                    kind,
-                    action,
+                    _Kind.KEPT if is_same else kind,
+                    "" if is_same else action,
                     _text(entry, "at"),
                     _text(each, "sha256"),
                     _text(each, "replaced") or None,

@@ -285,11 +285,16 @@ def _copy(source: Index, target: Index, name: str, file: File, progress: Progres
 def _to_clear(promoted: Promoted, project: Project, target: Target) -> list[File]:
     """The files of the source that the target has: not those with attestations that it could not add to its own."""
     attested = {name for name in promoted.present if project.files[name].provenance_sha256 is not None}
-    has = target.index.project(promoted.project) if attested else None
-    there = {} if has is None else has.files
-    kept = {name for name in attested if name not in there or there[name].provenance_sha256 is None}
+    kept, reason = attested, "their attestations are not kept"
+    try:
+        has = target.index.project(promoted.project) if attested else None
+    except StoreError as error:  # they are published all the same
+        reason = str(error)
+    else:
+        there = {} if has is None else has.files
+        kept = {name for name in attested if name not in there or there[name].provenance_sha256 is None}
     if kept:
-        log.warning("promoted files not deleted", project=promoted.project, error="their attestations are not kept")
+        log.warning("promoted files not deleted", project=promoted.project, error=reason)
     return [file for name, file in project.files.items() if name not in kept]
 
 

@@ -8,7 +8,10 @@ is read.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -74,17 +77,36 @@ END;
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the catalog in this file, which is made if there is none. Raises sqlite3.Error."""
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    """A connection to the catalog in this file, which is made if there is none. Raises sqlite3.Error, OSError."""
+    while not path.exists():
+        _make(path)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA journal_size_limit={_MOST_JOURNAL}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA synchronous=OFF")  # it is made again after a loss of power
         connection.execute(f"PRAGMA max_page_count={MOST_BYTES // _PAGE}")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version=2;COMMIT;")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make the file, unless another process is faster. It appears complete: of several connections that bring one file
+    into its journal mode at the same time all but one would be told at once that it is locked."""
+    made = Path(tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)[1])
+    try:
+        with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink(missing_ok=True)

@@ -40,7 +40,8 @@ def pending_events(records: Records, index: str, record: Record, webhook: Webhoo
     is_another = _is_another_log(project, entries, position)
     if is_another:  # as after a restoration from a backup: revisions tell nothing, times do
         begin = max(begin, position.at)
-        position = Position(done=0, at=position.at, lease=position.lease)
+        if position.done != 0:  # else it was found before, and the attempts since then count
+            position = Position(done=0, at=position.at, lease=position.lease)
     if first.revision > position.done + 1 and first.at >= begin:
         entries = [*read_archive(records, archive_key(index, project)), *entries]
     if is_another:

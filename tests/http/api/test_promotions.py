@@ -364,6 +364,28 @@ def test_attestations_of_a_file_that_the_index_has_are_promoted() -> None:
     assert project.files[files[0]].provenance_sha256 is not None
 
 
+@pytest.mark.parametrize("skip", range(16))
+def test_a_read_that_fails_does_not_hide_what_was_published(skip: int) -> None:
+    """Also not the one for the attestations of a file that the index had already."""
+    store, faults = MemoryStore(), Faults()
+    stage(store, "pr-1")
+    Index(store).publish([staged_wheel(store, "beta", "1.0", signature=b"signature")])
+    for version in ("1.0", "2.0"):
+        upload = dataclasses.replace(staged_wheel(store, "beta", version), provenance=b"{}")
+        Index(store, "pr-1").publish([upload])
+    faults.next("read", Fault.BEFORE, skip=skip)
+    failing = MemoryStore(store.state, faults)
+    source, target = Index(failing, "pr-1", ORIGIN), promoting.Target(Index(failing, "main", ORIGIN))
+    failed = False
+    try:
+        promoting.promote(source, promoting.projects_of(source), target)
+    except StoreError:
+        failed = True
+    project = Index(store).project("beta")
+    assert project is not None
+    assert (wheel_name("beta", "2.0") not in project.files) == failed
+
+
 def test_an_interruption_after_the_commit_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit was made: its files are published, whatever happens to the process that folds them."""
 

@@ -95,7 +95,8 @@ def make_entry(
 
     Fields that have nothing to say are left out: id, revision (1 for the first change that was logged), at (RFC 3339,
     UTC, microseconds), action, user, by_token, address, agent, request, command, host, job, files (filename, version,
-    sha256; and `replaced`, the sha256 of the content before), more_files, status, reason, owners (all of
+    sha256; `replaced`, the sha256 of the content before; `same` of a publication that changed what is beside a listed
+    file), more_files, status, reason, owners (all of
     them, where they changed).
     """
     had = before.owners if before is not None else ()
@@ -110,7 +111,7 @@ def make_entry(
     }
     changed = _changed_files(before, after)
     if changed:
-        entry["files"] = [_described(old, new) for old, new in changed[:MOST_FILES]]
+        entry["files"] = [_described(action, old, new) for old, new in changed[:MOST_FILES]]
     if len(changed) > MOST_FILES:
         entry["more_files"] = len(changed) - MOST_FILES
     if action == "yank" and changed and changed[0][1] is not None and isinstance(changed[0][1].yanked, str):
@@ -174,10 +175,13 @@ def _changed_files(before: Project | None, after: Project | None) -> list[tuple[
     return gone + [(old.get(name), file) for name, file in new.items() if old.get(name) != file]
 
 
-def _described(old: File | None, new: File | None) -> dict[str, str]:
+def _described(action: str, old: File | None, new: File | None) -> Entry:
     file = new or old
     assert file is not None
-    described = {"filename": file.filename, "version": file.version, "sha256": file.sha256}
-    if old is not None and new is not None and old.sha256 != new.sha256:
-        described["replaced"] = old.sha256
+    described: Entry = {"filename": file.filename, "version": file.version, "sha256": file.sha256}
+    if old is not None and new is not None:
+        if old.sha256 != new.sha256:
+            described["replaced"] = old.sha256
+        elif action == "publish":
+            described["same"] = True
     return described
