@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from concurrent.futures import wait
 from pathlib import Path
 
 import httpx
 import pytest
 
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
+from quire.http.app.worker import Worker
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.operations import defining
 from quire.search.places import places_of
 from quire.store.opening import open_store
 from tests.distributions import wheel_name
+from tests.index.test_index import staged_wheel
 from tests.search.rig import Rig, rig
 from tests.store.bucket.counted import PLACE, counted_bucket
 from tests.upstreams import FakeIndex, serving_index
@@ -34,12 +41,31 @@ def offer(upstream: FakeIndex, name: str) -> None:
     upstream.has(name, {wheel_name(name, f"1.{number}"): b"" for number in range(FILES)}, **changes)
 
 
+def asked_by(
+    settings: Settings, scenario: Callable[[httpx.AsyncClient, Worker], Awaitable[dict[str, int]]]
+) -> dict[str, int]:
+    """The result of a scenario with a worker and a client of it."""
+    application = create_application(settings)
+    worker: Worker = application.state.worker
+
+    async def run() -> dict[str, int]:
+        try:
+            transport = httpx.ASGITransport(application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await scenario(client, worker)
+        finally:
+            await worker.close_mirrors()
+            worker.close()
+
+    return asyncio.run(run())
+
+
 def test_metadata_of_an_upstream_is_not_looked_for_at_each_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """A result costs two requests, however many files it has whose metadata is not here."""
     monkeypatch.setenv("NO_PROXY", "*")
     names = [f"thing-{number}" for number in range(PROJECTS)]
 
-    async def scenario(client: httpx.AsyncClient) -> dict[str, int]:
+    async def scenario(client: httpx.AsyncClient, _: Worker) -> dict[str, int]:
         for name in names:
             assert (await client.get(f"/simple/{name}/")).status_code == 200
         read = 0
@@ -54,21 +80,9 @@ def test_metadata_of_an_upstream_is_not_looked_for_at_each_search(monkeypatch: p
     with serving_index() as upstream, counted_bucket() as bucket:
         for name in names:
             offer(upstream, name)
-        application = create_application(
-            Settings(directories=(PLACE,), authenticate=(), no_drop_in=True, upstream=upstream.url)
+        requests = asked_by(
+            Settings(directories=(PLACE,), authenticate=(), no_drop_in=True, upstream=upstream.url), scenario
         )
-        worker = application.state.worker
-
-        async def run() -> dict[str, int]:
-            try:
-                transport = httpx.ASGITransport(application)
-                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-                    return await scenario(client)
-            finally:
-                await worker.close_mirrors()
-                worker.close()
-
-        requests = asyncio.run(run())
     assert set(requests) == {"get"}
     assert requests["get"] < 2 * PROJECTS + FILES
 
@@ -93,3 +107,26 @@ def test_a_typed_name_is_looked_up_where_it_is(tmp_path: Path) -> None:
             made.publish("other", index=index)
         wait(made.keeper.look([place for each in made.served.values() for place in places_of(each.own_sources)]))
         asyncio.run(scenario(made))
+
+
+def test_a_typed_name_is_not_looked_up_in_each_index_in_front(tmp_path: Path) -> None:
+    """They have it as well, as the stages of pull requests have; the index that it is of shows it."""
+    stages = [f"pr-{number}" for number in range(20)]
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> dict[str, int]:
+        store = worker.default.hosted.store
+        Index(store).publish([staged_wheel(store, "thing", "1.0")])
+        access = AccessRecords(store)
+        for stage in stages:
+            defining.create_index(access, stage, {"in_front_of": "main"}, default="main", origin=Origin())
+        found = (await client.get("/-/api/v1/search?q=thing")).json()["projects"]
+        assert [(each["index"], each["project"]) for each in found] == [("main", "thing")]
+        bucket.requests()
+        assert (await client.get("/-/api/v1/search?q=thing")).status_code == 200
+        return bucket.requests()
+
+    with counted_bucket() as bucket:
+        requests = asked_by(
+            Settings(directories=(PLACE,), authenticate=(), no_drop_in=True, fallback_url=None), scenario
+        )
+    assert requests["get"] < len(stages) + 15

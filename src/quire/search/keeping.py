@@ -179,11 +179,14 @@ class Keeper:
         try:
             for place in [each for each in self.catalog.places() if not is_there(each)]:
                 for batch in _batches(list(self.catalog.tags(place)), _NAMES_BATCH):
-                    if self._is_closing or is_there(place):
+                    if self._is_closing:
                         return
+                    if is_there(place):  # it was made again
+                        break
                     self.catalog.remove(place, batch)
                     pace.step()
-                self.catalog.forget(place)
+                else:
+                    self.catalog.forget(place)
         except (QuireError, OSError) as error:
             log.warning("search catalog has places that are no more", error=str(error))
 

@@ -150,13 +150,9 @@ class _Scope:
         """By place, the index that its projects are shown in: their own one, if it is among these."""
         self.names: dict[str, tuple[str, ...]] = {}
         """By place, its names at this search."""
-        self._of: dict[str, set[str]] = {}
-        """By index, its places."""
         for is_own in (True, False):
             for name, index in self.indexes.items():
-                found = places_of(index.own_sources if is_own else index.sources)
-                self._of.setdefault(name, set()).update(place.key for place in found)
-                for place in found:
+                for place in places_of(index.own_sources if is_own else index.sources):
                     if place.key not in self.places:
                         kept = known.get(place.key)
                         self.places[place.key] = kept[1] if kept is not None and kept[0] is place.source else place
@@ -165,9 +161,9 @@ class _Scope:
             known[key] = place.source, place
 
     def indexes_with(self, project: str) -> list[str]:
-        """The indexes of which a place has this name, at this search."""
-        there = {key for key, names in self.names.items() if _has(names, project)}
-        return [index for index, keys in self._of.items() if keys & there]
+        """The indexes of which a place has this name, at this search, each place's own one: those in front of that have
+        the name as well, and there may be one for each pull request."""
+        return list(dict.fromkeys(self.owner[key] for key, names in self.names.items() if _has(names, project)))
 
     def keys(self, origins: Sequence[str]) -> list[str]:
         return [key for key, place in self.places.items() if not origins or place.origin in origins]

@@ -78,14 +78,16 @@ def test_an_old_failure_does_not_count() -> None:
     clock = Clock(0.0)
 
     def probe() -> None:
+        clock.now += 2 * COUNTS_SECONDS  # its end counts, not its begin: a store may take as long to say that it failed
         raise StoreError("The disk is gone.")
 
     async def ask() -> None:
-        readiness = Readiness(probe, never, clock=clock)
+        readiness = Readiness(probe, never, clock=clock, patience=3 * COUNTS_SECONDS)
         assert await readiness.problem() is not None
-        clock.now = COUNTS_SECONDS - 0.01
+        ended = clock.now
+        clock.now = ended + COUNTS_SECONDS - 0.01
         assert readiness.failed
-        clock.now = COUNTS_SECONDS
+        clock.now = ended + COUNTS_SECONDS
         assert not readiness.failed
 
     asyncio.run(ask())

@@ -19,8 +19,8 @@ async def metrics(request: Request) -> Response:
     if worker.settings.metrics == "off":
         raise NotFound("This server does not show its metrics.")
     with_names = await worker.access.has(request, Right.METRICS, ANY)
-    worker.readiness.refresh()  # for the next page: this one does not wait for the store
     accept = request.headers.get("accept", "")
     # not among the readers: they may all be waiting for a store that hangs, which is when operators need this page
     body, media_type = await in_thread(None, worker.metrics.page, accept, with_names=with_names)
+    worker.readiness.refresh()  # for the next page: this one does not wait for the store
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -92,14 +92,14 @@ class Readiness:
         self._verdict: str | None = None
         self._until = float("-inf")
         self._check: asyncio.Future[str | None] | None = None
-        self._begun = float("-inf")
+        self._begun = self._ended = float("-inf")
         self.checks = 0
         """How many were begun."""
 
     @property
     def failed(self) -> bool:
         """Whether a check has not come back in time, or the last one, not long ago, found the store unusable."""
-        return self._hangs or (self._verdict is not None and self._clock() - self._begun < COUNTS_SECONDS)
+        return self._hangs or (self._verdict is not None and self._clock() - self._ended < COUNTS_SECONDS)
 
     @property
     def _hangs(self) -> bool:
@@ -135,7 +135,8 @@ class Readiness:
         self.checks += 1
 
         def done(verdict: str | None) -> None:
-            self._verdict, self._until = verdict, self._clock() + HOLDS_SECONDS
+            self._verdict, self._ended = verdict, self._clock()
+            self._until = self._ended + HOLDS_SECONDS
             self._check = None
             check.set_result(verdict)
 
