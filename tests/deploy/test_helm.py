@@ -702,6 +702,34 @@ def test_a_backup_runs_where_the_volume_is(tmp_path: Path, mode: str, replicas: 
         assert term["labelSelector"]["matchLabels"] == selector
 
 
+@pytest.mark.parametrize(
+    ("mode", "backups", "together"),
+    [("ReadWriteOnce", True, True), ("ReadWriteOnce", False, False), ("ReadWriteMany", True, False)],
+)
+def test_an_update_during_a_backup_goes_where_the_volume_is(
+    tmp_path: Path, mode: str, backups: bool, together: bool
+) -> None:
+    """The old pod has ended, so that of the backup alone shows the node of the volume: the new one prefers it, and all
+    that the values ask for stays."""
+    near = {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}}
+    kind = "preferredDuringSchedulingIgnoredDuringExecution"
+    others: list[rig.Document] = [{}, {"nodeAffinity": {}}, {"podAffinity": {kind: [near]}, "podAntiAffinity": {}}]
+    for asked in others:
+        values = SETS["backup to a volume"] | {"persistence": {"accessModes": [mode]}, "replicas": 1, "affinity": asked}
+        values["backup"] = values["backup"] | {"enabled": backups}
+        documents = rig.rendered("helm 4", rig.given(tmp_path, values))
+        rig.validate(rig.one(documents, "Deployment"), rig.KUBERNETES[0])
+        affinity = _pods(documents)[0].get("affinity", {})
+        if together:
+            term = affinity["podAffinity"][kind].pop()
+            assert (term["weight"], term["podAffinityTerm"]["topologyKey"]) == (100, "kubernetes.io/hostname")
+            selected = term["podAffinityTerm"]["labelSelector"]["matchLabels"]
+            job = rig.one(documents, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+            assert selected.items() <= job.items()
+            assert not selected.items() <= rig.one(documents, "Service")["spec"]["selector"].items()
+        assert affinity == ({"podAffinity": {kind: []}} if together else {}) | asked
+
+
 def test_a_backup_of_a_bucket(tmp_path: Path) -> None:
     """It has both places, the variables of the bucket, and keys of its own, which may write to the second one."""
     documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["backup of a bucket"]))

@@ -82,6 +82,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{- /* The affinity of the server's pods. Where one node at a time can mount the packages, an update during a backup finds no
+pod of the server any more, and the one of the backup holds the volume: its node is preferred. */ -}}
+{{- define "quire.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- if and .Values.backup.enabled (include "quire.oneNode" .) -}}
+{{- $selector := dict "matchLabels" (include "quire.backup.selector" . | fromYaml) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $selector -}}
+{{- $pods := default dict $affinity.podAffinity -}}
+{{- $preferred := default list $pods.preferredDuringSchedulingIgnoredDuringExecution -}}
+{{- $preferred = append $preferred (dict "weight" 100 "podAffinityTerm" $term) -}}
+{{- $_ := set $pods "preferredDuringSchedulingIgnoredDuringExecution" $preferred -}}
+{{- $_ := set $affinity "podAffinity" $pods -}}
+{{- end -}}
+{{- with $affinity }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{- /* The restrictions of every pod and every container. */ -}}
 {{- define "quire.podSecurity" -}}
 runAsNonRoot: true
