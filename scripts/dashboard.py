@@ -180,9 +180,8 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
                 "failing: {{upstream}}",
                 # as the alert QuireUpstreamDown has it
                 (
-                    "time() - (min by (upstream) (quire_upstream_failing_since_timestamp_seconds$OF > 0)"
-                    " > max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF)"
-                    " or max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF))"
+                    "time() - (max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF > 0)"
+                    " or min by (upstream) (quire_upstream_failing_since_timestamp_seconds$OF > 0))"
                     " and max by (upstream) (quire_upstream_last_failure_timestamp_seconds$OF)"
                     " > max by (upstream) (quire_upstream_last_answer_timestamp_seconds$OF)"
                 ),

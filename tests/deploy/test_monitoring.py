@@ -8,16 +8,16 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from quire.observe.metrics.catalog import METRICS
+from quire.observe.metrics.catalog import METRICS, UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING
 from tests.asking import OPEN, Site, publish_wheel, serve
 from tests.deploy.grafana_schema import slips
 from tests.deploy.proxy_rig import program
@@ -28,6 +28,7 @@ MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = MONITORING / "dashboard.json"
 _CHOICES = {"$job": "quire", "$instance": ".*", "$__rate_interval": "1m", "$price_a": "0.005", "$price_b": "0.0004"}
 _SUFFIXES = ("", "_bucket", "_sum", "_count")
+OF_UPSTREAM = (UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING)
 
 
 def queries() -> list[str]:
@@ -168,6 +169,36 @@ def test_promtool_accepts_the_files() -> None:
     assert "SUCCESS" in checked("promtool", "check", "config", MONITORING / "prometheus.yml")
 
 
+class Worker(NamedTuple):
+    """The minutes at which a worker got answers from an upstream, and failures."""
+
+    answers: Iterable[int]
+    failures: Iterable[int]
+
+    def known(self, now: int) -> tuple[int, int, int]:
+        """Its last answer, last failure, and first failure after the answer, in seconds; 0 for none."""
+        answered = max((minute for minute in self.answers if minute <= now), default=0)
+        failures = [minute for minute in self.failures if minute <= now]
+        since = min((minute for minute in failures if minute > answered), default=0)
+        return 60 * answered, 60 * max(failures, default=0), 60 * since
+
+
+IDLE, ALWAYS, ONCE_FAILED = Worker([], []), Worker(range(1, 61), [10]), Worker([5], [10, 15])
+PYPI = {"upstream": "pypi"}
+
+
+def _upstream(*servers: list[Worker]) -> dict[str, str]:
+    """The series of an hour, in which each server puts those of its workers together."""
+    series: dict[str, list[str]] = {}
+    for number, workers in enumerate(servers):
+        for now in range(61):
+            known = zip(*(each.known(now) for each in workers), strict=True)
+            for metric, values in zip(OF_UPSTREAM, known, strict=True):
+                name = f'{metric.name}{{instance="{number}",upstream="pypi"}}'
+                series.setdefault(name, []).append(f"{metric.merge(values):.0f}")
+    return {name: " ".join(values) for name, values in series.items()}
+
+
 DAY = 24 * 60
 CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
     # alert, series by name and labels, minute, labels of the alert that fires then (None: no alert)
@@ -178,24 +209,24 @@ CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
     ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{3 * DAY}"}, 3 * DAY - 10, {}),
     ("QuireNoBackup", {"quire_backup_last_timestamp_seconds": f"0x{DAY} 90000x{2 * DAY}"}, 3 * DAY - 10, None),
     *(
-        (
-            "QuireUpstreamDown",
-            {
-                f'quire_upstream_{name}_timestamp_seconds{{instance="{instance}",upstream="pypi"}}': f"{time}x60"
-                for instance, times in (("a", a), ("b", b))
-                for name, time in zip(("failing_since", "last_failure", "last_answer"), times, strict=True)
-            },
-            60,
-            labels,
-        )
-        for a, b, labels in (
-            ((0, 0, 3000), (0, 600, 1200), None),  # both answer
-            ((600, 3300, 300), (0, 0, 0), {"upstream": "pypi"}),  # one asks, and it fails since minute 10
-            ((600, 900, 300), (0, 0, 3000), None),  # one failed and asks no more, the other one got an answer since
-            ((600, 900, 300), (3300, 3400, 3000), None),  # and fails again, but for some minutes only
-            ((600, 900, 300), (3300, 3400, 1500), {"upstream": "pypi"}),  # or for longer
-            ((3300, 3400, 300), (0, 0, 0), None),  # nothing was asked for long, until some minutes ago
-            ((600, 3300, 0), (0, 0, 0), {"upstream": "pypi"}),  # it never answered
+        ("QuireUpstreamDown", _upstream(*servers), 60, labels)
+        for *servers, labels in (
+            ([ALWAYS], [ALWAYS], None),
+            ([Worker(range(1, 10), range(10, 61))], [IDLE], PYPI),
+            ([Worker((), range(10, 61))], [IDLE], PYPI),  # never answered
+            ([Worker(range(1, 45), range(45, 61))], None),  # not yet for long
+            ([ONCE_FAILED], [ALWAYS], None),
+            ([ONCE_FAILED], [Worker(range(1, 55), range(55, 61))], None),
+            ([ONCE_FAILED], [Worker(range(1, 20), range(20, 61))], PYPI),
+            # The first requests for long fail: nothing says that the ones before would have.
+            ([Worker([5], [55, 57])], [IDLE], None),
+            ([ONCE_FAILED], [Worker([25], [55, 57])], None),
+            ([ONCE_FAILED, Worker([25], [55, 57])], None),
+            # The worker that failed first goes on, the one that got the last answer asks no more, or late.
+            ([Worker([5], range(10, 61)), Worker([11], [])], PYPI),
+            ([Worker([5], range(10, 61))], [Worker([11], [])], PYPI),
+            ([Worker([5], range(10, 61))], [Worker([11], [58])], PYPI),
+            ([Worker([5, 26], range(10, 61))], None),  # one answer between two evaluations of the rule
         )
     ),
     (
