@@ -24,7 +24,11 @@ from quire.http.api.openapi import document
 from quire.http.api.operations import SCHEMAS
 from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.asking import password_file
+from tests.distributions import wheel_name
+from tests.index.test_index import staged_wheel
 
 REFERENCE = Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "http.md"
 
@@ -100,6 +104,25 @@ def test_every_status_is_described_and_no_other() -> None:
     errors = {each for each in described if each >= 400}
     assert errors == _statuses_in_code() - {303, 421, 500} | {416, 422}
     assert {each for each in described if each < 400} == {200, 201, 202, 204, 206, 301, 302, 303, 304}
+
+
+def test_answers_to_another_spelling_of_a_name_are_described(tmp_path: Path) -> None:
+    """Most are a redirection to the usual one."""
+    store = PosixStore.open(str(tmp_path))
+    Index(store).publish([staged_wheel(store, "acme-tools", "1.0")])
+    values = {"name": "Acme.Tools", "version": "1.0", "filename": wheel_name("acme-tools", "1.0"), "path": "x"}
+    values |= {"index": "-", "moment": "2030-01-01T00:00:00Z", "owner": "user:ann", "entry": "x"}
+    described = {
+        re.sub(r"{(\w+)}", lambda found: values.get(found[1], "x"), path): one["responses"]
+        for (path, method), one in _operations(document()).items()
+        if method == "get" and "{name}" in path
+    }
+    answers = _ask(
+        tmp_path, *(("GET", path, {"headers": {"accept": "text/html"}}) for path in described), authenticate=()
+    )
+    found = {path: answer.status_code for path, answer in zip(described, answers, strict=True)}
+    assert {path: status for path, status in found.items() if str(status) not in described[path]} == {}
+    assert sum(status == 301 for status in found.values()) > 8
 
 
 def test_the_reference_has_the_same_errors() -> None:

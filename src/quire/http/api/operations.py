@@ -204,7 +204,9 @@ MANAGED: Final = Operation(
     _FORM,
 )
 HISTORY: Final = Operation("A page with the log of a project", _SHOWN, (400, 404), (_NAME,))
-WEB_USED_BY: Final = Operation("The projects that need a project, for people", _SHOWN, (404,), (_NAME,))
+WEB_USED_BY: Final = Operation(
+    "The projects that need a project, for people", {**_SHOWN, 301: _MOVED}, (404,), (_NAME,)
+)
 WEB_SEARCH: Final = Operation(
     "Search for projects, for people",
     {200: content("text/html"), 304: UNCHANGED},
