@@ -123,6 +123,12 @@ def test_an_extra_that_is_no_name_is_a_condition() -> None:
     assert found == (Dependencies(None, (Dependency("foo", "foo", "", 'extra == "-"', is_here=False),)),)
 
 
+def test_a_comma_in_a_comment_parts_no_people() -> None:
+    """Also on Pythons with a parser that is strict."""
+    found = described(metadata("Author-email: Ann (Acme, Ltd) <a@e.org>, Bob <b@e.org>"), nowhere)
+    assert found.authors == (Person("Ann (Acme, Ltd)", "a@e.org"), Person("Bob", "b@e.org"))
+
+
 @pytest.mark.parametrize("field", ["Author-email", "Maintainer-email"])
 @pytest.mark.parametrize("text", ["(" * 1500, f"a@{':' * 1500}", f"Ann <a@e.org>, {'(' * 1500}"])
 def test_addresses_that_cannot_be_read_are_shown_as_they_are(field: str, text: str) -> None:

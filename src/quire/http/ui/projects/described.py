@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import getaddresses
+from email import utils
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,8 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _URL: Final = re.compile(r"[!-~]{1,2000}")
 _NOT_OF_LICENSES: Final = re.compile(r"\b(?:the|licen[sc]e)\b|[\W_]")
 """Words and signs by which two names of one license differ."""
+_LENIENT: Final = {"strict": False} if getattr(utils, "supports_strict_parsing", False) else {}
+"""Newer Pythons else find no one in a text with a comma in a comment, nor in any that is not right to its end."""
 _OF_EXTRA: Final = re.compile(r"(?:(?P<rest>.*) and )?extra == \"(?P<extra>[A-Za-z0-9._-]+)\"")
 
 Exists = Callable[[str], bool]
@@ -208,7 +210,7 @@ def _people(names: str | None, addresses: str | None) -> tuple[Person, ...]:
 def _addresses(text: str) -> list[tuple[str, str]]:
     """Names with addresses; a text at which the parser fails is a name."""
     try:
-        return getaddresses([text])
+        return utils.getaddresses([text], **_LENIENT)
     except Exception:  # noqa: BLE001 - it promises to raise nothing, and does for comments within comments
         return [(text, "")]
 
