@@ -112,7 +112,8 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
         digest = self.file.sha256 if not companion else metadata
         if not isinstance(digest, str):
             return None  # also of metadata that is made here
-        return Opener(partial(self.mirror.open_kept, self.project, self.offered, companion), digest)
+        mirror, counted = self.mirror, partial(self.mirror.gave_kept, companion)
+        return Opener(partial(mirror.open_kept, self.project, self.offered, companion), digest, counted)
 
     def metadata_document(self) -> bytes | None:
         return None

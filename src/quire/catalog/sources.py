@@ -39,6 +39,9 @@ class Opener(NamedTuple):
     """Raises as `ListedFile.open` does; blocks where that does."""
     digest: str
     """See `Content.digest`."""
+    given: Callable[[int], object] | None = None
+    """To be called with the size of bytes that were opened, when they are given to a client; None where no one counts
+    them."""
 
 
 class ListedFile(Protocol):

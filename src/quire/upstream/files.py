@@ -116,6 +116,7 @@ class MirroredFiles:
             self._check_asks(file.filename)
         else:
             self._space.used(key)
+            self.count("file", "kept")
             return self._kept(opened, project, file)
         if file.size is None:
             self.count("file", "fetched")
@@ -124,7 +125,6 @@ class MirroredFiles:
 
     def _kept(self, opened: OpenBlob, project: str, file: UpstreamFile) -> OpenBlob:
         """A file that is here, as it is given to a client: where there is a bound, so that its removal does no harm."""
-        self.count("file", "kept")
         if self._space.bound is None or self._server.offline:
             return KeptBlob(opened, lambda: self.arriving(project, file), self.sent, is_permanent=True)
         return KeptBlob(opened, lambda: self.arriving(project, file), self.sent, by_descriptor=self._survives)
@@ -178,17 +178,24 @@ class MirroredFiles:
 
     def open_kept(self, project: str, file: UpstreamFile, companion: str) -> OpenBlob:
         """The bytes of a file, or of the metadata beside it, that are here, to be given whole. On the event loop, where
-        the store is a local disk. Raises BlobMissing, StoreError."""
+        the store is a local disk. They count as given only once the caller says so (`gave_kept`): bytes that are not in
+        the system's memory it leaves to `open`. Raises BlobMissing, StoreError."""
         key = f"{self._key(project, file)}{companion}"
         if companion:
             opened = self._documents.open_kept(key, str(file.metadata))
             self._space.used(key)
-            self.count("metadata", "kept")
             return opened
         opened = self._blobs.open(key)
         self._space.used(key)
-        self.sent(opened.size)
         return self._kept(opened, project, file)
+
+    def gave_kept(self, companion: str, size: int) -> None:
+        """Count a request that is answered with the bytes of `open_kept`."""
+        if companion:
+            self.count("metadata", "kept")
+        else:
+            self.count("file", "kept")
+            self.sent(size)
 
     async def open_here(self, project: str, file: UpstreamFile) -> OpenBlob:
         """The bytes of a file that are here. It counts as no use of the file. Raises BlobMissing, StoreError."""

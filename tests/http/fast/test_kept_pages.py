@@ -1,12 +1,19 @@
-"""Pages of a mirror that another worker has kept: the fast path answers the first request for them, too."""
+"""Pages of a mirror that another worker has kept: the fast path answers the first request for them, too. Files that it
+leaves to the application.
+
+The first need a file system that can say whether bytes are in memory, which a tmpfs cannot. Replaced here: RWF_NOWAIT,
+by none, as such a file system has it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,14 +21,16 @@ import pytest
 
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
-from quire.http.fast.fast_path import ASGIHeaders, FastPath
+from quire.http.fast.fast_path import ASGIHeaders, FastPath, FastPathApplication
+from quire.http.fast.fast_path_files import SMALL_FILE
 from quire.http.fast.responses import CachedResponse
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.asking import JSON_V1
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import DEADLINE
+from tests.http.simple.test_mirror_space import sample
+from tests.serving import DEADLINE, until
 from tests.upstreams import Answer, FakeIndex, page, serving_index
 
 METADATA = b"Metadata-Version: 2.1\nName: far\nVersion: 1.0\n"
@@ -63,6 +72,7 @@ class Worker:
         application = create_application(
             Settings(directories=(str(folder),), authenticate=(), upstream=upstream.url, **settings)  # type: ignore[arg-type]
         )
+        self.application = application
         self.worker = application.state.worker
         self.fast_path = FastPath(self.worker, self.worker.default)
         transport = httpx.ASGITransport(application)
@@ -191,3 +201,40 @@ def test_a_rendered_page_that_is_damaged_or_lost_is_not_given(
 def _is_page(path: Path) -> bool:
     """Whether it is the page that renderings are made of."""
     return path.read_bytes().startswith(b"\x28\xb5\x2f\xfd")
+
+
+@pytest.mark.parametrize("size", [1000, SMALL_FILE + 1])
+@pytest.mark.parametrize("is_read_inline", [True, False])
+def test_a_kept_file_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, *, is_read_inline: bool
+) -> None:
+    """With its metadata; also where the fast path opens it, cannot read it without waiting, and leaves it."""
+    if not is_read_inline:
+        monkeypatch.delattr(os, "RWF_NOWAIT")
+    document = {"core-metadata": {"sha256": hashlib.sha256(METADATA).hexdigest()}}
+
+    def is_kept(name: str) -> bool:
+        return any((tmp_path / "quire" / "blobs").rglob(name))
+
+    async def scenario() -> None:
+        with serving_index() as index:
+            index.has("far", {"far-1.0.tar.gz": bytes(size)}, far_1_0_tar_gz=document)
+            index.at("/files/far-1.0.tar.gz.metadata", Answer(METADATA))
+            async with worker_of(tmp_path, index) as worker:
+                listed = (await worker.client.get("/simple/far/")).json()["files"]
+                path = httpx.URL("http://127.0.0.1/simple/far/").join(listed[0]["url"]).path
+                for place in (path, f"{path}.metadata"):
+                    assert (await worker.client.get(place)).status_code == 200
+                    await asyncio.to_thread(until, partial(is_kept, place.rpartition("/")[2]))
+            async with worker_of(tmp_path, index) as worker:
+                transport = httpx.ASGITransport(FastPathApplication(worker.application, worker.fast_path))
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                    await client.get("/simple/far/")
+                    for place in (path, f"{path}.metadata") * 3:
+                        assert (await client.get(place)).status_code == 200
+                    page = (await client.get("/metrics")).text
+        assert sample(page, 'quire_mirror_files_total{kind="file",result="kept"}') == 3
+        assert sample(page, 'quire_mirror_files_total{kind="metadata",result="kept"}') == 3
+        assert sample(page, "quire_mirror_sent_bytes_total") == 3 * size
+
+    asyncio.run(scenario())

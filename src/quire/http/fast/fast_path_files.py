@@ -3,9 +3,8 @@ the store, hosted or mirrored; the listing decides, as in the application."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from quire.catalog.served import ServedIndex
+from quire.catalog.sources import Opener
 from quire.catalog.views import ProjectView
 from quire.domain.names import guess_filename
 from quire.http.app.conditions import matches
@@ -13,7 +12,6 @@ from quire.http.app.routes import METADATA, endpoint_of
 from quire.http.app.worker import Worker
 from quire.http.fast.responses import CachedResponse, Headers, as_lines
 from quire.http.simple.files import file_headers, split_companion
-from quire.store.open_blob import OpenBlob
 
 SMALL_FILE = 128 * 1024
 """Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""
@@ -25,10 +23,11 @@ _MOST_PLACES = 5000
 class _PreparedFile:
     """A file that was offered when its project's view was made; the view is validated each time."""
 
-    __slots__ = ("etag", "headers", "label", "lines", "open", "unchanged")
+    __slots__ = ("etag", "given", "headers", "label", "lines", "open", "unchanged")
 
-    def __init__(self, opener: Callable[[], OpenBlob], headers: dict[str, str], label: str) -> None:
-        self.open = opener
+    def __init__(self, opener: Opener, headers: dict[str, str], label: str) -> None:
+        self.open = opener.open
+        self.given = opener.given
         self.label = label
         self.etag = headers["ETag"]
         self.headers = [(name.lower(), value) for name, value in headers.items()]
@@ -88,6 +87,8 @@ class FastPathFiles:
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
         blob = prepared.open()
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
+            if prepared.given is not None:
+                prepared.given(blob.size)
             return CachedResponse(200, prepared.headers, b"", prepared.label, lines=prepared.lines, blob=blob)
         try:
             content = blob.read_inline() if blob.size <= SMALL_FILE else None
@@ -95,6 +96,8 @@ class FastPathFiles:
             blob.close()
         if content is None:
             return None
+        if prepared.given is not None:
+            prepared.given(blob.size)
         return CachedResponse(200, prepared.headers, content, prepared.label, lines=prepared.lines)
 
     def _prepare(self, view: ProjectView, rest: str, *, public: bool) -> _PreparedFile | None:
@@ -111,6 +114,6 @@ class FastPathFiles:
             self._worker, opener.digest, filename, companion, permanent=listed.is_permanent, public=public
         )
         label = METADATA if companion else FILES.label
-        prepared = view.prepared[rest, public] = _PreparedFile(opener.open, headers, label)
+        prepared = view.prepared[rest, public] = _PreparedFile(opener, headers, label)
         self._index.projects.memory.account(view.name, view)
         return prepared
