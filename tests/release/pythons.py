@@ -42,6 +42,7 @@ SOURCE, PACKAGES, SHARED = Path("/mnt/source"), Path("/mnt/packages"), Path("/mn
 def inside(version: str, lock: str, shared: Path, *command: object) -> list[str]:
     """The command in the root file system, with mounts of its own. Signals to the process reach the command itself."""
     environ = ["PATH=/usr/bin:/usr/sbin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"]
+    environ += [f"TMPDIR={SHARED}"]  # not a tmpfs, whose files the event loop does not read
     mounted = (CACHE / "rootfs", ROOT, CACHE / f"{lock}-{version}", shared)
     unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER]
     return [*unshare, *map(str, mounted), *environ, *map(str, command)]

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.pythons
 FAST = (
     *("tests/domain", "tests/render", "tests/access", "tests/archives", "tests/catalog"),
     *("tests/servers/test_startup.py", "tests/http/app/test_rights_matrix.py", "tests/http/ui/test_account.py"),
+    *("tests/http/fast/test_kept_pages.py", "tests/http/app/test_unread_pages.py"),
+    *("tests/http/simple/test_mirror_space.py", "tests/http/ui/projects/test_described.py"),
 )
 _SECONDS = 900.0
 
