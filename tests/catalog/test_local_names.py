@@ -170,7 +170,7 @@ def test_what_installers_make_of_an_empty_page(site: Site, tmp_path: Path, tool:
         stranger.has("acme-secret", {wheel_name("acme-secret", "9.0"): make_wheel("acme-secret", "9.0")})
         here, there = f"{site.base}simple/", stranger.url
         if tool == "uv":
-            command = [f"{Path(sys.executable).parent}/uv", "pip", "install", "--no-cache", "--target", str(tmp_path)]
+            command = [sys.executable, "-m", "uv", "pip", "install", "--no-cache", "--target", str(tmp_path)]
             command += ["--index", here, "--default-index", there, "acme-secret"]
         else:
             command = [sys.executable, "-m", "pip", "download", "--no-cache-dir", "-d", str(tmp_path)]
