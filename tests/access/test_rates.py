@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from quire.access.document import EMPTY, Token, decode_access, encode_access, with_fields
 from quire.access.rates import NO_LIMIT, SWEPT_AT, TokenRates
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
 from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.index.audit.entries import Origin
-from quire.operations import granting
 from tests.http.app.test_access import counted
+from tests.tokens import make_token
 
 
 class Clock:
@@ -101,20 +100,7 @@ def test_a_token_that_sends_too_much_is_told_when_to_go_on(tmp_path: Path) -> No
     worker = app.state.worker
 
     def token(rate: int | None) -> tuple[str, str]:
-        made = new_token(new_identity())
-        granting.create_token(
-            AccessRecords(worker.default.store),
-            ["read"],
-            "*",
-            [],
-            identity=made.identity,
-            digest=made.digest,
-            user=None,
-            note=None,
-            lifetime=None,
-            origin=Origin(),
-            rate=rate,
-        )
+        made = make_token(AccessRecords(worker.default.store), ["read"], rate=rate, origin=Origin())
         return made.identity, f"Bearer {made.text}"
 
     async def ask(authorization: str, times: int) -> list[httpx.Response]:

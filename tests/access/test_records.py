@@ -19,7 +19,7 @@ from quire.access.ci_identities import CiIdentity
 from quire.access.decisions import AccessState
 from quire.access.document import AccessDocument, Token, decode_access, encode_access, with_fields
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
+from quire.access.tokens import new_identity
 from quire.domain.errors import Conflict, DamagedRecord, InvalidRequest, NotFound, OutcomeUnknown, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.index.audit.entries import Origin
@@ -27,6 +27,7 @@ from quire.operations import granting
 from quire.store.contracts import Record
 from quire.store.memory import MemoryStore
 from tests.serving import until
+from tests.tokens import make_token
 
 ORIGIN = Origin(user="root", command="quire token")
 DAY = timedelta(days=1)
@@ -34,20 +35,7 @@ DAY = timedelta(days=1)
 
 def create(access: AccessRecords, note: str = "") -> str:
     """A new token; its id."""
-    text = new_token(new_identity())
-    granting.create_token(
-        access,
-        ["read"],
-        "*",
-        [],
-        identity=text.identity,
-        digest=text.digest,
-        user=None,
-        note=note or None,
-        lifetime=DAY,
-        origin=ORIGIN,
-    )
-    return text.identity
+    return make_token(access, ["read"], note=note or None, lifetime=DAY, origin=ORIGIN).identity
 
 
 def test_a_token_keeps_the_job_that_it_was_minted_for() -> None:

@@ -22,22 +22,24 @@ Wanted = Callable[[], bool]
 """Whether an upload of the session has the content of a file, as its record is now."""
 
 
-def check_staged(stage: Index, project: str, filename: str, sha256: str | None) -> None:
-    """Raises SessionConflict where the stage of a session has not this content under this name."""
+def check_staged(stage: Index, project: str, filename: str, sha256: str | None) -> File:
+    """The file as the stage of a session lists it. Raises SessionConflict where that has not this content under this
+    name."""
     stored = stage.project(project)
     listed = None if stored is None else stored.files.get(filename)
     if listed is None or listed.sha256 != sha256:
-        raise SessionConflict(f"{filename} is not as it was uploaded any more; delete it and upload it again.")
+        raise SessionConflict(_gone(filename))
+    return listed
+
+
+def _gone(filename: str) -> str:
+    return f"{filename} is not as it was uploaded any more; delete it and upload it again."
 
 
 def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> None:
     """Put the provenance object of a file beside its bytes, where it is not there yet: both are stored once more, by a
     link where the store can make one, since what a record names never changes. Raises SessionConflict."""
-    stored = stage.project(project)
-    listed = None if stored is None else stored.files.get(file.filename)
-    gone = f"{file.filename} is not as it was uploaded any more; delete it and upload it again."
-    if listed is None or listed.sha256 != file.sha256:
-        raise SessionConflict(gone)
+    listed, gone = check_staged(stage, project, file.filename, file.sha256), _gone(file.filename)
     digest = hashlib.sha256(provenance).hexdigest()
 
     def is_done(found: Project | None) -> bool:
@@ -45,7 +47,7 @@ def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> 
         now = None if found is None else found.files.get(file.filename)
         return now is not None and (now.sha256, now.provenance_sha256) == (file.sha256, digest)
 
-    if is_done(stored):
+    if listed.provenance_sha256 == digest:
         return
     blobs = stage.store.blobs
     try:

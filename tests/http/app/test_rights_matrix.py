@@ -21,7 +21,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
+from quire.access.tokens import new_token
 from quire.config.settings import Settings
 from quire.http.app import access as access_of_requests
 from quire.http.app.application import create_application
@@ -32,6 +32,7 @@ from quire.operations import granting
 from tests.advisories.taking import document, take_in
 from tests.asking import basic, password_file
 from tests.distributions import make_wheel, wheel_name
+from tests.tokens import make_token
 
 OPEN, LOGIN, READ, FORM, UPDATE, MANAGE, ADMIN = "open", "login", "read", "form", "update", "manage", "admin"
 """Needs of a route. OPEN: none; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
@@ -219,20 +220,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     every = ["read", "upload", "manage", "admin"]
 
     def token(user: str | None, index: str = "*") -> str:
-        text = new_token(new_identity())
-        granting.create_token(
-            access,
-            every,
-            index,
-            [],
-            identity=text.identity,
-            digest=text.digest,
-            user=user,
-            note=None,
-            lifetime=timedelta(days=30),
-            origin=origin,
-        )
-        return text.text
+        return make_token(access, every, index=index, user=user, lifetime=timedelta(days=30), origin=origin).text
 
     ended = {name: token("boss") for name in ("expired", "revoked")}
     granting.revoke_tokens(access, [ended["revoked"].split("_")[1]], origin)
@@ -392,19 +380,8 @@ def test_a_right_that_ends_while_a_body_is_open_is_not_used(
 ) -> None:
     """A client may take long for a body: the right that let its head in does not last as long."""
     monkeypatch.setattr(access_of_requests, "DECIDED_AGAIN_SECONDS", -1.0)
-    text, origin = new_token(new_identity()), Origin(user="root")
-    granting.create_token(
-        rig.access,
-        ["read", "upload", "manage", "admin"],
-        "*",
-        [],
-        identity=text.identity,
-        digest=text.digest,
-        user=None,
-        note=None,
-        lifetime=None,
-        origin=origin,
-    )
+    origin = Origin(user="root")
+    text = make_token(rig.access, ["read", "upload", "manage", "admin"], origin=origin)
     *_, (_, (method, path, more)) = requests_of(row, "acme-1", f"Bearer {text.text}")
     if row.endswith("/manage/") or "/-/admin/" in row:
         more["headers"]["content-type"] = "application/x-www-form-urlencoded"

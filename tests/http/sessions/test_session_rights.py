@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.domain.publishing_sessions import OpenSession
 from quire.http.app import access
 from quire.index.audit.entries import Origin
@@ -39,6 +38,7 @@ from tests.http.sessions.session_client import (
     serve,
     upload,
 )
+from tests.tokens import make_token
 
 USERS = {name: f"secret of {name}" for name in ("ann", "bob", "eve", "rita", "boss")}
 ORIGIN = Origin(user="root")
@@ -299,19 +299,7 @@ def test_a_token_that_is_revoked_reserves_nothing(tmp_path: Path) -> None:
     """It cannot finish its session any more."""
 
     async def act(client: httpx.AsyncClient, site: Site) -> None:
-        token = new_token(new_identity())
-        granting.create_token(
-            site.access,
-            ["read", "upload"],
-            "main",
-            [],
-            identity=token.identity,
-            digest=token.digest,
-            user=None,
-            note=None,
-            lifetime=None,
-            origin=ORIGIN,
-        )
+        token = make_token(site.access, ["read", "upload"], index="main", origin=ORIGIN)
         client.headers["authorization"] = basic("__token__", token.text)
         session = await create(client)
         site.be("bob")
