@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from tests.tokens import make_token
 
 from benchmarks import regress
 from benchmarks.load import ask_quickly
@@ -31,7 +32,6 @@ from quire.access.grants import ANY
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
-from quire.operations import granting
 from quire.store.opening import open_store
 
 _ORIGIN: Final = Origin(command="benchmark")
@@ -105,19 +105,7 @@ def _figures(asked: _Asked) -> dict[str, str]:
     known = asked.access.read()
     data = known.record.data or b""
     document = known.state.document
-    admin = new_token(new_identity())
-    granting.create_token(
-        asked.access,
-        ("admin",),
-        ANY,
-        [],
-        identity=admin.identity,
-        digest=admin.digest,
-        user=None,
-        note=None,
-        lifetime=timedelta(days=1),
-        origin=_ORIGIN,
-    )
+    admin = make_token(asked.access, ("admin",), lifetime=timedelta(days=1), origin=_ORIGIN)
     revoked, refused = _revocations(asked, admin.text)
     return {
         "bytes that a change writes, and each worker reads after it": f"{len(data):,}",

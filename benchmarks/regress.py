@@ -26,12 +26,12 @@ from pathlib import Path
 
 from tests.asking import password_file
 from tests.serving import environment, free_port
+from tests.tokens import make_token
 
 from benchmarks.counting import LOOP, SOCKET_VARIABLE, THREADS
 from benchmarks.processes import Running, Unavailable, started, wait_for
 from benchmarks.uploading import Release, Uploader, releases
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
 from quire.index.audit.entries import Origin
 from quire.operations import granting
@@ -99,21 +99,9 @@ def give_rights(folder: Path) -> str:
     """Let the grants of the worker's store decide: every login may read and publish. A token that may as well."""
     root = folder / "packages"
     root.mkdir(exist_ok=True)
-    access, origin, text = AccessRecords(open_store(str(root))), Origin(command="benchmark"), new_token(new_identity())
+    access, origin = AccessRecords(open_store(str(root))), Origin(command="benchmark")
     granting.begin(access, "root", ("download", "list", "update"), origin)
-    granting.create_token(
-        access,
-        ("read", "upload"),
-        "*",
-        [],
-        identity=text.identity,
-        digest=text.digest,
-        user=None,
-        note=None,
-        lifetime=timedelta(days=1),
-        origin=origin,
-    )
-    return text.text
+    return make_token(access, ("read", "upload"), lifetime=timedelta(days=1), origin=origin).text
 
 
 @contextmanager

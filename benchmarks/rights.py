@@ -16,14 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tokens import make_token
+
 from benchmarks import regress
 from benchmarks.load import ask_quickly
 from benchmarks.peers import QUIRE, Server
 from benchmarks.uploading import Uploader, releases
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
-from quire.operations import granting
 from quire.store.opening import open_store
 
 KINDS = ("anonymous", "password", "password, by a grant", "token")
@@ -97,19 +97,7 @@ def _tokens() -> float:
         access = AccessRecords(open_store(folder))
         begun = time.perf_counter()
         for _ in range(_TOKENS):
-            text = new_token(new_identity())
-            granting.create_token(
-                access,
-                ("read",),
-                "*",
-                [],
-                identity=text.identity,
-                digest=text.digest,
-                user=None,
-                note=None,
-                lifetime=None,
-                origin=Origin(command="benchmark"),
-            )
+            make_token(access, ("read",), origin=Origin(command="benchmark"))
         return _TOKENS / (time.perf_counter() - begun)
 
 

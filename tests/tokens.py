@@ -1,4 +1,4 @@
-"""Tokens for tests, made by the operation that commands and requests make them with."""
+"""Tokens for tests and benchmarks, made by the operation that commands and requests make them with."""
 
 from __future__ import annotations
 
