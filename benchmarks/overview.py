@@ -67,32 +67,34 @@ def _rows() -> list[_Row]:
 
 
 def overview(results: Results) -> str:
-    """The table, and how many targets are reached; "" when nothing of it was measured."""
-    rows = [_cells(results, row) for row in _rows()]
-    verdicts = [verdict for _, verdict in (target.judge(results) for target in TARGETS)]
-    reached, judged = verdicts.count(True), len(verdicts) - verdicts.count(None)
-    if not judged or all(cells[1] == _NOT_MEASURED for cells in rows):
+    """The table of what was measured; "" when nothing of it was."""
+    rows = [(row.what, _cells(results, row)) for row in _rows()]
+    measured = [(what, *cells) for what, cells in rows if cells]
+    if not measured:
         return ""
-    text = f"{reached} of {judged} [targets](#targets) are reached"
-    if missing := verdicts.count(None):
-        text += f" ({missing} were not measured in this run)"
-    return (
-        f"{table(('', 'quire', 'beside the limit', *_PEERS), rows)}\n{text}; the section says what misses, and why.\n"
-    )
+    shown = table(("", "quire", "beside the limit", *_PEERS), measured)
+    missing = "; ".join(what for what, cells in rows if not cells)
+    return f"{shown}\nNot measured in this run: {missing}.\n" if missing else shown
 
 
-_NOT_MEASURED = "not measured in this run"
+def reached(results: Results) -> str:
+    """One sentence: how many targets are reached."""
+    verdicts = [verdict for _, verdict in (target.judge(results) for target in TARGETS)]
+    unknown = verdicts.count(None)
+    told = f"{verdicts.count(True)} of {len(verdicts) - unknown} targets are reached"
+    return f"{told}; {unknown} were not measured in this run." if unknown else f"{told}."
 
 
-def _cells(results: Results, row: _Row) -> tuple[str, ...]:
+def _cells(results: Results, row: _Row) -> tuple[str, ...] | None:
+    """The figures of one row; None when quire was not asked."""
     corpus = next((name for name in row.corpora if results.of(row.measure, name, BASE)), "")
     rate = results.rate(row.measure, corpus, BASE)
     if not rate:
-        return row.what, _NOT_MEASURED, *("" for _ in range(1 + len(_PEERS)))
+        return None
     limit = _factor(results, row.measure, corpus, row.limit)
     own = f"{number(1 / rate)} s" if row.measure in mirror.RESOLUTIONS else f"{number(rate)}/s"
     beside = f"{number(limit)}x {_LIMITS[row.limit]}" if limit else ""
-    return row.what, own, beside, *(_peer(results, row.measure, corpus, names) for names in _PEERS.values())
+    return own, beside, *(_peer(results, row.measure, corpus, names) for names in _PEERS.values())
 
 
 def _peer(results: Results, measure: str, corpus: str, names: Sequence[str]) -> str:

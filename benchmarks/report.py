@@ -21,7 +21,7 @@ from benchmarks.measures import (
     visible,
 )
 from benchmarks.nfs_tables import over_network, over_nfs
-from benchmarks.overview import overview
+from benchmarks.overview import overview, reached
 from benchmarks.plots import FOLDER, plots
 from benchmarks.results import BASE, Results
 from benchmarks.suite import BCRYPT_COST
@@ -32,12 +32,21 @@ _INTRODUCTION = """# Benchmarks
 
 <!-- Written by `python -m benchmarks`; edit benchmarks/report.py instead. -->
 
-One run on one machine: quire with two workers, an index of 1,000 projects with 10 files each, a mirror of an index that
-nginx serves on loopback, and a bucket of an S3 server on the same machine. The first column has quire's answers a
-second (for `uv pip compile`, its seconds). All others say how many times as fast quire is; 0.5x is half as fast. **The
-limit** is what is possible at most: nginx with the same answers as static files, bare system calls that write the same
-bytes, the mirrored index without a mirror, or quire itself with the files on its own disk. Empty: the other has nothing
-of the kind.
+quire's answers a second in one run on one machine, and how many times as fast it is as others there (0.5x is half as
+fast).
+"""
+_READING = """quire has two workers, an index of 1,000 projects with 10 files each, a mirror of an index that nginx
+serves on loopback, and a bucket of an S3 server on the same machine. `uv pip compile` is in seconds. **The limit** is
+what is possible at most: nginx with the same answers as static files, bare system calls that write the same bytes, the
+mirrored index without a mirror, or quire itself with the files on its own disk. Empty: the other has nothing of the
+kind.
+"""
+_TARGETS = """# Targets of the benchmarks
+
+<!-- Written by `python -m benchmarks`; edit benchmarks/report.py and benchmarks/results/explanations.md instead. -->
+
+For developers of quire: the targets, what [the last whole run](benchmarks.md) measured, and profiles that explain what
+misses.
 """
 _METHOD = """## How it was measured
 
@@ -155,8 +164,12 @@ EXPLANATIONS = Path(__file__).parent / "results" / "explanations.md"
 RIGHTS = Path(__file__).parent / "results" / "rights.md"
 
 
+TARGETS_PAGE = "benchmarks-targets.md"
+"""Beside the page of the figures."""
+
+
 def write_report(results: Results, page: Path) -> None:
-    """Write the page, and the plots beside it."""
+    """Write the page of the figures and, beside it, that of the targets, and the plots."""
     page.parent.mkdir(parents=True, exist_ok=True)
     folder = page.parent / FOLDER
     folder.mkdir(exist_ok=True)
@@ -173,8 +186,7 @@ def write_report(results: Results, page: Path) -> None:
     seen = [visible.MEDIAN, visible.LONGEST, visible.STALE]
     storm = [burst.RATE, burst.P50, burst.P95, burst.P99, burst.UPLOADS, burst.UPLOAD_P95, burst.ERRORS, burst.CLIENT]
     sections = (
-        ("", [_INTRODUCTION, overview(results), page_plot]),
-        ("## Targets\n", [targets(results), _explained()]),
+        ("", [_INTRODUCTION, _first_screen(results), page_plot]),
         (_RATIOS, [ratios(results)]),
         (
             _LISTINGS,
@@ -243,6 +255,15 @@ def write_report(results: Results, page: Path) -> None:
         if any(contents):  # what was not measured is not spoken of
             parts += filter(None, [heading, *contents])
     page.write_text("\n".join(parts).rstrip() + "\n")
+    page.with_name(TARGETS_PAGE).write_text("\n".join([_TARGETS, targets(results), _explained()]).rstrip() + "\n")
+
+
+def _first_screen(results: Results) -> str:
+    rows = overview(results)
+    if not rows:
+        return ""
+    verdict = f"{reached(results)} [Their page]({TARGETS_PAGE}) says what misses, and why."
+    return f"{rows}\n{_READING}\n{verdict}\n"
 
 
 def _explained() -> str:

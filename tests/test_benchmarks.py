@@ -31,7 +31,7 @@ from benchmarks.nfs_report import operations
 from benchmarks.peers import BARE, BARE_ASGI, VARIANTS, Peer, Server, served
 from benchmarks.processes import Running, Unavailable, client, family, proportional_set_size
 from benchmarks.progress import lasting
-from benchmarks.report import write_report
+from benchmarks.report import TARGETS_PAGE, write_report
 from benchmarks.results import BASE, Figure, Missing, Results
 from benchmarks.suite import CLOSE_SHOTS, Suite
 from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged_in
@@ -372,7 +372,9 @@ def test_the_page_is_written_with_its_plots(tmp_path: Path) -> None:
         ET.parse(page.parent / image)
     sections = text.split("\n## ")[1:]
     assert all(len(section.splitlines()) > 2 for section in sections), sections
-    assert "| project page, M, beside nginx | at least 0.5 | 0.67 | yes |" in text
+    assert "| Project page | 18,000/s | 0.67x nginx |" in text
+    assert "Not measured in this run: 304 for a page; " in text
+    assert "| project page, M, beside nginx | at least 0.5 | 0.67 | yes |" in page.with_name(TARGETS_PAGE).read_text()
 
 
 def test_a_page_of_little_has_no_empty_sections(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ NAMES_AGAIN, NAMES_MEMORY = f"{AWAY}page of {NAMES:,} names, again", f"memory of
 _PROJECT_PAGE = "/simple/demo/"
 _FILES = 10
 _STARTS, _UPLOADS, _ASKED = 5, 40, 200
+_SENDING = 3.0
+"""Seconds of a shot of uploads, at least: an upload takes so long here that shorter shots lie far apart."""
 
 
 def page(connections: int) -> str:
@@ -147,7 +149,7 @@ def _load(suite: Suite, server: Server, path: str, order: int) -> Load:
 
 
 def _upload(suite: Suite, server: Server, clients: int, order: int) -> Load:
-    return upload(server, clients, suite.seconds, f"upload-{clients}-{order}")
+    return upload(server, clients, max(suite.seconds, _SENDING), f"upload-{clients}-{order}")
 
 
 def _put(suite: Suite, clients: int, order: int) -> Load:
@@ -162,7 +164,7 @@ def _put(suite: Suite, clients: int, order: int) -> Load:
 
         return send
 
-    return drive([client() for _ in range(clients)], suite.seconds, f"put-{order}")
+    return drive([client() for _ in range(clients)], max(suite.seconds, _SENDING), f"put-{order}")
 
 
 # -- at a distance ----------------------------------------------------------------------------------------------------

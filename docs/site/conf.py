@@ -59,7 +59,13 @@ NAMED = {
     "How to run it": ["docs/operations", "docs/upgrading", "docs/stability"],
     "Reference": [],
     "Explanation": ["docs/how-it-works", "docs/consistency", "docs/bucket"],
-    "Comparison": ["docs/comparison", "docs/benchmarks", "docs/benchmarks-mirror", "docs/sizing"],
+    "Comparison": [
+        "docs/comparison",
+        "docs/benchmarks",
+        "docs/benchmarks-targets",
+        "docs/benchmarks-mirror",
+        "docs/sizing",
+    ],
     "Decisions and changes": ["docs/adr/README", "CHANGELOG", "deploy/terraform/aws/CHANGELOG"],
     "Taking part": ["CONTRIBUTING", "docs/architecture", "docs/releasing", "SECURITY", "CODE_OF_CONDUCT"],
 }
