@@ -102,6 +102,17 @@ def test_a_proxy_is_asked_in_place_of_the_host(index: FakeIndex, monkeypatch: py
     assert logins(index) == [basic("u:p"), None, None]
 
 
+def test_the_host_of_a_proxy_is_no_way_inside(index: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the proxy's own port is asked at an address that is not public, not the other servers of its machine."""
+    index.at("/admin", Answer(b"secret"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://localhost:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://localhost:wrong")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    with pytest.raises(UpstreamError, match="not public"):
+        ask("https://packages.acme.test/simple/", Reach(), f"{index.base.replace('127.0.0.1', 'localhost')}/admin")
+    assert index.requests == []
+
+
 def test_an_authority_of_ones_own_is_added(tmp_path: Path) -> None:
     """The certificate is still verified, by the name of the host."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

@@ -43,6 +43,7 @@ def test_the_host_of_the_index_is_asked_wherever_it_is(index: FakeIndex) -> None
     [
         *("localhost", "127.0.0.2", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "[fe80::1%25eth0]"),
         *("[fd00:ec2::254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b::7f00:1]", "[2002:a00:1::1]", "168.63.129.16"),
+        *("[fec0::1]", "[64:ff9b:1::7f00:1]", "[::ffff:0:127.0.0.1]", "[::127.0.0.1]", "[::]"),
     ],
 )
 def test_other_hosts_are_asked_at_public_addresses_only(index: FakeIndex, host: str) -> None:
@@ -102,6 +103,7 @@ def test_a_host_that_was_named_is_asked(index: FakeIndex) -> None:
     [
         *("169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "::ffff:169.254.169.254"),
         *("168.63.129.16", "::ffff:168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::23"),
+        *("::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "::ffff:0:a9fe:a9fe"),
     ],
 )
 def test_the_credentials_of_a_machine_are_never_asked_for(index: FakeIndex, host: str) -> None:

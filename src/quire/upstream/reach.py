@@ -88,7 +88,7 @@ class Reach:
         proxy = self.proxy or self._proxies.get(parts.scheme)
         if not proxy or self._is_direct(parts.netloc.rpartition("@")[2], parts.hostname or ""):
             return None
-        found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        found = urlsplit(_with_scheme(proxy))
         host = found.netloc.rpartition("@")[2]
         login = basic(unquote(found.username or ""), unquote(found.password or ""))
         return Proxy(urlunsplit((found.scheme, host, found.path, "", "")), login if "@" in found.netloc else None)
@@ -101,10 +101,10 @@ class Reach:
             is_direct = self._direct[place] = bool(proxy_bypass(place) or proxy_bypass(host))
         return is_direct
 
-    def is_proxy(self, host: str) -> bool:
-        """Whether a host is that of a proxy."""
+    def is_proxy(self, host: str, port: int) -> bool:
+        """Whether a proxy has this place. Another port of its host is as any other server's."""
         proxies = (self.proxy or "", *(self._proxies or {}).values())
-        return any(host == urlsplit(url if "://" in url else f"//{url}").hostname for url in proxies if url)
+        return any((host, port) == _place(url) for url in proxies if url)
 
     def tls(self) -> ssl.SSLContext:
         """Raises OSError and ValueError (of which ssl.SSLError is one) for files that are none of certificates."""
@@ -141,3 +141,16 @@ def basic(user: str, password: str) -> str:
 
 AS_THE_ENVIRONMENT_SAYS: Final = Reach()
 """Without a login; with the proxies and certificates of the environment."""
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _place(proxy: str) -> tuple[str | None, int] | None:
+    """Host and port; None for a text without them, by which no request can go."""
+    parts = urlsplit(_with_scheme(proxy))
+    try:
+        return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None

@@ -301,7 +301,7 @@ class _Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if self._trusted is not None and not self._reach.is_proxy(host):
+        if self._trusted is not None and not self._reach.is_proxy(host, port):
             is_trusted = host in self._trusted
             if not all(_may_ask(each["host"], is_trusted=is_trusted) for each in found):
                 raise _NotPublic(host, is_trusted=is_trusted)
@@ -327,8 +327,10 @@ def _may_ask(address: str, *, is_trusted: bool) -> bool:
 def _may_ask_one(found: Address, *, is_trusted: bool) -> bool:
     if found.is_multicast or is_of_a_cloud(found):
         return False
-    is_inside = isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None  # judged by what is within
-    return is_trusted or found.is_global or is_inside
+    if is_trusted or isinstance(found, ipaddress.IPv4Address):
+        return is_trusted or found.is_global
+    is_mapped = found.ipv4_mapped is not None  # judged by the address within
+    return is_mapped or (found.is_global and not found.is_site_local)
 
 
 def _redirected(url: str, location: str) -> str:
