@@ -11,6 +11,8 @@ import re
 _MOST_CAUSES = 10
 _MOST_SAID = 200
 
+_CONNECTING = re.compile("Connect call failed|Multiple exceptions:")
+"""Words of asyncio that go on with the addresses of a host, which are not for clients."""
 _LOGIN = re.compile(r"\A([^@/]*//)?.*@", re.DOTALL)
 
 
@@ -173,6 +175,9 @@ def reason_of(error: BaseException) -> str:
                 text = f"the certificate is refused ({refused})"
             elif isinstance(reason, str):  # TLS fails: a name such as WRONG_VERSION_NUMBER
                 text = f"TLS fails ({reason.replace('_', ' ').lower()})"
+            elif _CONNECTING.match(cause.strerror or text):
+                is_refused = isinstance(cause, ConnectionRefusedError)
+                text = "Connection refused" if is_refused else "no connection comes about"
             elif cause.strerror:
                 text = cause.strerror
         further = cause.__cause__ or cause.__context__
