@@ -497,3 +497,16 @@ def test_metadata_is_verified_and_kept() -> None:
                 await mirror.metadata("foo", at.file(b"other", metadata="0" * 64))
 
     asyncio.run(main())
+
+
+def test_metadata_that_cannot_be_kept_is_served() -> None:
+    """A full disk stops no client that only reads."""
+
+    async def main() -> None:
+        async with place() as at:
+            at.faults.next("stage", Fault.FULL)
+            digest = hashlib.sha256(CONTENT).hexdigest()
+            assert await at.mirror().metadata("foo", at.file(metadata=digest)) == CONTENT
+            assert at.kept == []
+
+    asyncio.run(main())

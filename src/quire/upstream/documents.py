@@ -186,13 +186,15 @@ class MirroredDocuments:
         self._checked.add(key)
 
     def _keep(self, key: str, body: bytes, digest: str | None) -> None:
-        staging = self._blobs.stage(key, None)
+        staging: Staging | None = None
         try:
+            staging = self._blobs.stage(key, None)
             staging.write(body)
             publish(self._blobs, staging, durable=self._durable or digest is None)
             self._note_checked(key)
         except StoreError as error:
-            staging.discard()
+            if staging is not None:
+                staging.discard()
             log.warning("document not kept", key=key, error=str(error))
 
 

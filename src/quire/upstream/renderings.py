@@ -20,7 +20,7 @@ import structlog
 
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, InvalidName, StoreError
 from quire.domain.reserved import MIRROR
-from quire.store.contracts import Blobs, Records, StoredBlob
+from quire.store.contracts import Blobs, Records, Staging, StoredBlob
 from quire.upstream.mirrored import MirroredPage, decode_page
 
 RENDERING: Final = 2
@@ -120,8 +120,9 @@ class Renderings:
         return found, found is None
 
     def _keep(self, key: str, rendering: Rendering, *, is_damaged: bool) -> None:
-        staging = self._blobs.stage(key, None)
+        staging: Staging | None = None
         try:
+            staging = self._blobs.stage(key, None)
             if is_damaged:
                 self._blobs.remove(key)
             staging.write(_pack(rendering))
@@ -131,7 +132,8 @@ class Renderings:
             except Conflict:  # another worker has made the same
                 staged.discard()
         except (StoreError, InvalidName) as error:
-            staging.discard()
+            if staging is not None:
+                staging.discard()
             log.warning("rendered page not kept", key=key, error=str(error))
 
     def _key(self, name: str, content: str, form: str) -> str:
