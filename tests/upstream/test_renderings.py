@@ -1,6 +1,7 @@
 """Rendered pages beside the pages of a mirror, and single files of a page that is not decoded.
 
-Replaced here: the number of the rendering, as a later version will have it.
+Replaced here: the number of the rendering, as a later version will have it, and the look whether bytes are in the
+system's memory, where those of this store are.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from quire.domain.project import File, Status
 from quire.operations.checking.collect import collect_garbage
 from quire.render.negotiation import MediaType
 from quire.render.simple import Links, ProjectListing, render_project
+from quire.store.faults import Fault
 from quire.store.memory import MemoryStore
+from quire.store.open_blob import OpenBlob
 from quire.upstream import renderings
-from quire.upstream.mirrored import Content, MirroredPage, encode_page, find_file
+from quire.upstream.mirrored import Content, MirroredPage, encode_page, find_file, pack, read_file
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 from quire.upstream.renderings import RENDERING, Rendering, Renderings, form_of, is_of
 
@@ -98,6 +101,14 @@ def test_a_store_that_may_not_be_written_gets_nothing() -> None:
     assert kept(store) == []
 
 
+def test_a_page_that_cannot_be_kept_is_given() -> None:
+    """A full disk stops no client that only reads."""
+    store = MemoryStore()
+    store.faults.next("stage", Fault.FULL)
+    assert Renderings(store.blobs, "mirror/public", writable=True).get("foo", CONTENT, "f", lambda: PAGE) == PAGE
+    assert kept(store) == []
+
+
 def test_gc_removes_what_no_record_names() -> None:
     """Of a page that was replaced, also by a process that died; files and the pages of the present content stay."""
     store, form = MemoryStore(), form_of("json")
@@ -140,3 +151,25 @@ def test_one_file_is_found_without_decoding_the_others() -> None:
     assert find_file(data, 'foo-1.tar.gz","url') is None
     with pytest.raises(DamagedRecord):
         find_file(data[: data.rfind(b'{"filename"') + 40], "foo-4.tar.gz")
+
+
+@pytest.mark.parametrize(("length", "is_inline"), [(10, True), (60_000, False)])
+def test_a_page_that_is_small_only_while_packed_is_not_unpacked_at_once(
+    monkeypatch: pytest.MonkeyPatch, length: int, is_inline: bool
+) -> None:
+    """Not on an event loop: another index may send such a page."""
+    monkeypatch.setattr(OpenBlob, "read_inline", OpenBlob.read)
+    store = MemoryStore()
+    url = f"https://files.test/{'a' * length}"
+    files = [
+        UpstreamFile(filename=f"foo-{number}.tar.gz", url=url, version=str(number), hashes={"sha256": "a" * 64})
+        for number in range(100)
+    ]
+    content = Content.of(UpstreamPage(files=tuple(files)))
+    page = MirroredPage(confirmed=datetime(2026, 1, 1, tzinfo=UTC), content=content.name, blob="page")
+    staging = store.blobs.stage("mirror/public/foo/page")
+    staging.write(pack(content))
+    store.blobs.publish(staging.finish())
+    found = read_file(store.blobs, "mirror/public/foo", page, "foo-7.tar.gz", inline=True)
+    assert found == (files[7] if is_inline else None)
+    assert read_file(store.blobs, "mirror/public/foo", page, "foo-7.tar.gz") == files[7]

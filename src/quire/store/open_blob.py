@@ -46,6 +46,12 @@ class OpenBlob(ABC):
         """
         return
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether the bytes that were announced by `prepare` are compared with a digest before a reader has all of
+        them, or were when they were stored. Only a part of a file that is elsewhere is passed on without."""
+        return True
+
     async def wait(self, offset: int) -> None:
         """Wait, on an event loop, until `read_at` has a byte at this offset, or an error. Only a blob that is still
         arriving makes its readers wait.

@@ -380,6 +380,10 @@ class RemoteBlob(OpenBlob):
         self._files.count("file", "fetched")
         self._whole = await self._files.arriving(self._project, self._file)
 
+    @property
+    def is_verified(self) -> bool:
+        return self._part is None
+
     async def wait(self, offset: int) -> None:
         if self._part is not None:
             await self._part.wait(offset)

@@ -46,6 +46,8 @@ MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
 """Of a page as it is kept, unpacked."""
 MOST_READ_INLINE: Final = 256 * 1024
 """Bytes of the blob of a page that are unpacked on an event loop, which takes about a millisecond."""
+MOST_UNPACKED_INLINE: Final = 4 * 1024 * 1024
+"""Bytes of such a page, unpacked."""
 INLINE_BYTES: Final = 16 * 1024
 """A page of up to this size stands in the record."""
 LEASE: Final = timedelta(seconds=40)
@@ -208,12 +210,22 @@ def read_file(
         return None
     with blobs.open(f"{key}/{page.blob}") as opened:
         packed = (opened.read_inline() if opened.size <= MOST_READ_INLINE else None) if inline else opened.read()
+    if inline and packed is not None and not _is_small(packed):
+        return None
     return None if packed is None else find_file(_unpacked(packed, key), filename)
 
 
 def pack(content: Content) -> bytes:
     """The bytes of a page's blob. They carry a checksum, as the record does."""
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content.data)
+
+
+def _is_small(packed: bytes) -> bool:
+    """Whether these bytes are unpacked at once: another index may write pages that are small only while packed."""
+    try:
+        return bool(zstandard.get_frame_parameters(packed).content_size <= MOST_UNPACKED_INLINE)
+    except zstandard.ZstdError:
+        return True  # `_unpacked` says that they are damaged
 
 
 def _unpacked(packed: bytes, key: str) -> bytes:

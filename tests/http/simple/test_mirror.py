@@ -101,6 +101,19 @@ def test_a_file_comes_whole_in_parts_and_with_its_metadata(site: Site, upstream:
     assert asked(upstream, name) == [*before, path, f"{path}.metadata"]
 
 
+def test_no_cache_keeps_a_part_that_was_not_verified(site: Site, upstream: FakeIndex) -> None:
+    """A part of a file that is not here has no digest of its own: wrong bytes would stand under that of the whole."""
+    name, content = wheel_name("parts", "1.0"), b"0123456789"
+    upstream.has("parts", {name: content})
+    upstream.at(f"/files/{name}", Answer(content, takes_ranges=True))
+    path = site.file_url("parts", name)
+    part = site.client.get(path, headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.content, part.headers["cache-control"]) == (206, b"56789", "no-store")
+    assert site.client.get(path).headers["cache-control"] == "no-cache"
+    part = site.client.get(path, headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.headers["cache-control"]) == (206, "no-cache")
+
+
 def test_a_mirrored_file_is_no_drop_in(site: Site, tmp_path: Path) -> None:
     """The API and the commands tell files that were published here from those of the upstream."""
     publish_wheel(site, "near-kind", "1.0")

@@ -274,7 +274,7 @@ class FileResponse(Response):
             self.status_code = 206
         self.headers["content-length"] = str(stop - start)
         if isinstance(content, OpenBlob) and request.method != "HEAD":
-            await content.prepare(start, stop)
+            await self._prepare(content, start, stop)
         if request.method == "HEAD" or stop == start:
             await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):
@@ -285,6 +285,11 @@ class FileResponse(Response):
         else:
             await self._send_start(send, self.status_code)
             await self._send_chunks(request, send, content, start, stop)
+
+    async def _prepare(self, content: OpenBlob, start: int, stop: int) -> None:
+        await content.prepare(start, stop)
+        if not content.is_verified:
+            self.headers["cache-control"] = "no-store"  # a cache would keep wrong bytes under the digest of right ones
 
     async def _send_start(self, send: Send, status: int) -> None:
         await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
