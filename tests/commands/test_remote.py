@@ -21,15 +21,22 @@ from pathlib import Path
 import pytest
 
 from quire import cli
+from quire.access.defining import with_deletions, without_index
+from quire.access.document import AccessDocument
+from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.administration.access_documents import IdsBody, Sender
 from quire.administration.client import MAX_ANSWER_BYTES, Client
 from quire.administration.documents import IndexList
 from quire.administration.remote import Remote
 from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.store.opening import open_store
 from tests.asking import Site, basic, password_file, post, publish, serve, twine_form
 from tests.command_line import parts
 from tests.distributions import make_wheel, wheel_name
+from tests.index.test_index import staged_wheel
 from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire, until
 
 SECRETS = {"root": "secret-r"}
@@ -289,6 +296,26 @@ def test_indexes_are_made_and_deleted_on_the_server(pair: Pair) -> None:
     rows = pair.remote("log", "--access", "--action", "index-create")[1].splitlines()
     assert rows[0].endswith("\tindex team: uploads no, quota 1073741824")
     assert pair.local("log", "--action", "index-delete")[1].endswith("\tindex team\n")
+
+
+def test_a_deletion_that_was_interrupted_is_repeated(pair: Pair) -> None:
+    """Of a stage, on the store and over HTTP: its name is free only then."""
+    store = open_store(str(pair.site.root))
+    for number, repeat in enumerate((pair.local, pair.remote)):
+        create = ("stage", "create", "pr-1", "--in-front-of", "main")
+        assert repeat(*create)[0] == 0
+        Index(store, "pr-1").publish([staged_wheel(store, "alpha", f"{number}.0")])
+
+        def interrupted(document: AccessDocument) -> AccessDocument:
+            return with_deletions(without_index(document, "pr-1", "main"), ["pr-1"])
+
+        AccessRecords(store).change(interrupted, "index-delete", {"index": "pr-1"}, Origin())
+        for place in (pair.local, pair.remote):
+            assert "'quire index delete pr-1 --yes' ends it" in place(*create)[2]
+            assert "has files of 1 project" in place("index", "delete", "pr-1")[2]
+        assert repeat("stage", "delete", "pr-1") == (0, "Deleted the stage pr-1 with 1 file.\n", "")
+        assert "no stage 'pr-1'" in repeat("stage", "delete", "pr-1")[2]
+        assert "no stage 'main'" in repeat("stage", "delete", "main")[2]
 
 
 def test_a_project_of_an_index_behind_is_shown_with_a_word(pair: Pair) -> None:

@@ -245,9 +245,9 @@ def copy_of(template: Path, folder: Path) -> Path:
     return folder / "root"
 
 
-def killed(name: str, folder: Path, every: int) -> tuple[int, list[str]]:
+def killed(work: Work, folder: Path, every: int) -> tuple[int, list[str]]:
     """Kills, and what was wrong."""
-    work, kills = WORKS[name], 0
+    kills = 0
     template, wrong = prepared(work, folder), list[str]()
     with tempfile.TemporaryDirectory(dir=folder) as copied:
         plain = run(work, copy_of(template, Path(copied)))
@@ -338,7 +338,7 @@ def repeated(name: str, folder: Path, *, is_sample: bool = False) -> tuple[int, 
 @pytest.mark.parametrize("name", ["next backup", "restore"])
 def test_some_kills(name: str, folder: Path) -> None:
     """A sample of the next."""
-    kills, wrong = killed(name, folder, _KILLS)
+    kills, wrong = killed(WORKS[name], folder, _KILLS)
     assert wrong == []
     assert kills > 3
 
@@ -348,7 +348,7 @@ def test_some_kills(name: str, folder: Path) -> None:
 def test_death_at_every_call(name: str, folder: Path, record_property: Note) -> None:
     """Every listed backup is whole, and the next one is; a store that is restored in part is not served, and the
     repetition ends it; what is left is removed by the next run or a sweep."""
-    kills, wrong = killed(name, folder, 1)
+    kills, wrong = killed(WORKS[name], folder, 1)
     assert wrong == []
     record_property("faults", f"{name} killed at every call: {kills}")
 

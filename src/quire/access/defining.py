@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -51,6 +51,11 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
     if not _NAME.fullmatch(name) or is_trash(name):
         raise InvalidRequest(
             f"{name[:_MOST_TEXT]!r} is no name of an index; use up to 100 lower-case letters, digits, '-' and '_'."
+        )
+    if name in document.deleting:
+        raise InvalidRequest(
+            f"The deletion of an index {name!r} has not ended, and projects of it may be left; "
+            f"'quire index delete {name} --yes' ends it."
         )
     if definition.in_front_of is not None:
         _check_stage(document, definition, default)
@@ -181,6 +186,24 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
         raise InvalidRequest(f"The stage {stages[0]} is in front of the index {name}; delete it first.")
     kept = {each: definition for each, definition in document.indexes.items() if each not in {name, *in_front}}
     return with_fields(document, indexes=kept)
+
+
+def is_deleting(document: AccessDocument, name: str) -> bool:
+    """Whether an index was deleted and its deletion has not ended. One that is there counts as another one: an earlier
+    version, which does not know deletions, may have made it."""
+    return name in document.deleting and name not in document.indexes
+
+
+def with_deletions(document: AccessDocument, names: Iterable[str]) -> AccessDocument:
+    """With deletions of indexes that have not ended."""
+    deleting = tuple(sorted({*document.deleting, *names}))
+    return document if deleting == document.deleting else with_fields(document, deleting=deleting)
+
+
+def without_deletions(document: AccessDocument, names: Collection[str]) -> AccessDocument:
+    """With deletions of indexes that have ended, or were taken back."""
+    deleting = tuple(each for each in document.deleting if each not in names)
+    return document if deleting == document.deleting else with_fields(document, deleting=deleting)
 
 
 def _check_merged(document: AccessDocument, name: str, before: IndexDefinition, definition: IndexDefinition) -> None:

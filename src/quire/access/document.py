@@ -142,6 +142,9 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of CI jobs that were exchanged: their digests, with the times from which they count no more."""
     indexes: dict[str, IndexDefinition] = {}
     """The definitions of indexes, by name. They can take rights away, so a document with one has format 2."""
+    deleting: tuple[str, ...] = ()
+    """The names of indexes that were deleted and whose projects may not be, until their deletion has ended: no index is
+    made under them. A version that does not know them keeps them."""
     webhooks: dict[str, Webhook] = {}
     """By id. They give and take no right, so a version that does not know them keeps them and delivers nothing."""
     advisories: dict[str, AdvisorySource] = {}
@@ -174,7 +177,7 @@ _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
 }
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
-    *("webhooks", "advisories"),
+    *("deleting", "webhooks", "advisories"),
 }
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
@@ -230,6 +233,7 @@ def decode_access(data: bytes | None) -> AccessDocument:
             audience=convert_to(document.get("audience"), str | None),
             used=convert_to(document.get("used", {}), dict[str, str]),
             indexes={name: _loaded(entry, IndexDefinition) for name, entry in document.get("indexes", {}).items()},
+            deleting=convert_to(document.get("deleting", ()), tuple[str, ...]),
             webhooks={identity: _loaded(entry, Webhook) for identity, entry in document.get("webhooks", {}).items()},
             advisories={name: _loaded(entry, AdvisorySource) for name, entry in document.get("advisories", {}).items()},
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
@@ -295,10 +299,12 @@ def _of_publishing(document: AccessDocument) -> dict[str, Any]:
 
 
 def _of_indexes(document: AccessDocument) -> dict[str, Any]:
-    """The field that only a store with definitions of indexes has."""
-    if not document.indexes:
-        return {}
-    return {"indexes": {name: _stored(definition) for name, definition in document.indexes.items()}}
+    """The fields that only a store with definitions of indexes has, or with deletions that have not ended."""
+    stored: dict[str, Any] = {
+        "indexes": {name: _stored(definition) for name, definition in document.indexes.items()},
+        "deleting": document.deleting,
+    }
+    return {name: value for name, value in stored.items() if value}
 
 
 def _indented(stored: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ str, "files": [filename], "present": [filename], "problem": str or null}]}.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,8 +92,12 @@ def _stages(administration: Administration) -> dict[str, IndexEntry]:
 def _find(administration: Administration, name: str) -> IndexEntry:
     stages = _stages(administration)
     if name not in stages:
-        raise NotFound(f"There is no stage {plain(name)!r}{did_you_mean(name, stages)}.")
+        raise _no_stage(name, stages)
     return stages[name]
+
+
+def _no_stage(name: str, stages: Iterable[str]) -> NotFound:
+    return NotFound(f"There is no stage {plain(name)!r}{did_you_mean(name, stages)}.")
 
 
 def _list(arguments: argparse.Namespace, administration: Administration) -> None:
@@ -133,8 +138,14 @@ def _create(arguments: argparse.Namespace, administration: Administration) -> No
 
 
 def _delete(arguments: argparse.Namespace, administration: Administration) -> None:
-    _find(administration, arguments.name)
-    done = administration.delete_index(arguments.name, with_files=True)
+    indexes = {each.name: each.in_front_of is not None for each in administration.indexes()}
+    no_stage = _no_stage(arguments.name, [name for name, is_stage in indexes.items() if is_stage])
+    if not indexes.get(arguments.name, True):
+        raise no_stage
+    try:  # also where it is not defined: an earlier deletion may have been interrupted
+        done = administration.delete_index(arguments.name, with_files=True)
+    except NotFound:
+        raise no_stage from None
     if arguments.json:
         print_json({"index": done.index, "deleted_files": done.deleted_files})
         return

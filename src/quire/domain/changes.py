@@ -191,6 +191,13 @@ def delete(project: Project | None, selection: Selection) -> Project:
     )
 
 
+def clear(project: Project | None) -> Project:
+    """Take out all that makes it a project: its files and its status. Raises NotFound when there is no such project."""
+    if project is None or is_empty(project):
+        raise NotFound("The project does not exist.")
+    return msgspec.structs.replace(project, files={}, status=Status.ACTIVE, status_reason=None, unknown={})
+
+
 def yank(project: Project | None, selection: Selection, reason: str | None = None) -> Project:
     """Mark files as yanked (PEP 592): installers take them only when pinned. `reason` is shown to people."""
     return _with_yanked(project, selection, check_reason(reason) or True)

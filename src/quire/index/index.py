@@ -234,19 +234,21 @@ class Index:
         selection: Selection,
         *,
         to_trash: bool = True,
+        with_status: bool = False,
         origin: Origin | None = None,
         guard: Guard | None = None,
     ) -> Change:
         """Delete a file, a release, or the whole project: into the trash, if the index has one and `to_trash` is on.
 
+        `with_status`: the whole project, and its status, also where it has no files; for the deletion of the index.
         Raises NotFound, DamagedRecord, StoreError.
         """
         name = normalize_name(name)
         is_kept = to_trash and self._trash_seconds > 0
 
         def transition(project: Project | None) -> Project:
-            after = changes.delete(project, selection)
-            if is_kept and project is not None:
+            after = changes.clear(project) if with_status else changes.delete(project, selection)
+            if is_kept and project is not None and project.files:
                 # At each attempt: a restoration may have taken them out of the trash since the one before.
                 files = [file for name, file in project.files.items() if name not in after.files and file.blob]
                 self.trash.put(name, project, files, seconds=self._trash_seconds, origin=origin or self.origin)

@@ -141,14 +141,15 @@ def delete(
     fixed: Iterable[FixedFile],
     *,
     to_trash: bool = True,
+    with_status: bool = False,
     origin: Origin | None = None,
     guard: Guard | None = None,
 ) -> Change:
-    """Delete a file, a release, or a project. `to_trash`: see `Index.delete`. Raises NotFound, ReadOnlyFile,
-    StoreError.
+    """Delete a file, a release, or a project. `to_trash`, `with_status`: see `Index.delete`. Raises NotFound,
+    ReadOnlyFile, StoreError.
     """
     check_selection(selection, fixed, removes=True)
-    change = index.delete(project, selection, to_trash=to_trash, origin=origin, guard=guard)
+    change = index.delete(project, selection, to_trash=to_trash, with_status=with_status, origin=origin, guard=guard)
     _log_selection("deleted", index, origin, project, selection)
     return change
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,11 @@ from quire.domain.errors import ChangedMeanwhile, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition, chain
 from quire.domain.namespaces import Namespace, parse_namespace
 from quire.domain.policy import Policy
+from quire.domain.project import Project
 from quire.domain.times import stamp
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
+from quire.index.commits import Change
 from quire.index.index import Index, all_indexes
 from quire.operations import changing
 from quire.store.contracts import Store
@@ -122,13 +124,13 @@ def delete_index(
 ) -> int:
     """Delete an index: the next request of every worker does not find it. How many files of it were deleted.
 
-    `index`: its hosted files, which go to the trash where `with_files` says so. Repeated after an interruption, it
-    goes on. `still`: has to be true of its definition in the step that deletes it; only for the stage of a publishing
-    session, as no later index has its name (`end_stage` is for the others).
+    `index`: its hosted files, which go to the trash where `with_files` says so. The step that deletes the definition
+    leaves its name in the document, and no other index is made under it before all projects are gone: repeated after an
+    interruption, the deletion goes on. `still`: has to be true of its definition in the step that deletes it; only for
+    the stage of a publishing session, as no later index has its name (`end_stage` is for the others).
     Raises NotFound, InvalidRequest for one with files otherwise (one that got a file just then is put back), and
     StoreError.
     """
-    files = projects_with_files(access.store, index.name)
 
     def check_no_files(document: AccessDocument) -> None:
         if there := projects_with_files(access.store, index.name):
@@ -146,27 +148,60 @@ def delete_index(
     def remove(document: AccessDocument) -> AccessDocument:
         if still is not None and not still(defining.find(document, index.name, default)):
             raise NotFound(f"The index {index.name} is another one by now.")
-        if still is None and files and index.name != default and index.name not in document.indexes:
-            return document  # an earlier deletion was interrupted
-        after = defining.without_index(document, index.name, default)  # first what no --yes lifts
+        if index.name != default and defining.is_deleting(document, index.name):
+            after = document  # an earlier deletion was interrupted
+        else:
+            after = defining.without_index(document, index.name, default)  # first what no --yes lifts
         if not with_files:
             check_no_files(document)
-        return after
+        is_empty = first_project(access.store, index.name) is None
+        return after if is_empty else defining.with_deletions(after, [index.name])
 
     before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
-    if before is not after:
+    if index.name in before.indexes:
         log.info("index deleted", index=index.name, user=origin.user)
-        if index.name not in after.indexes and before.indexes[index.name].session is None:
+        if before.indexes[index.name].session is None:
             clear_sessions(access, before, after, origin)
         if not with_files:
             put_back_with_files(access, before, after, default, origin)
-    deleted = 0
-    for name in projects_with_files(access.store, index.name) if with_files else ():
-        change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin)
-        deleted += len(change.unlisted)
-        if not change.is_in_trash:
-            index.remove_blobs(change.removed)
+    return end_deletion(access, index, with_files=with_files, origin=origin)
+
+
+def end_deletion(access: AccessRecords, index: Index, *, with_files: bool, origin: Origin) -> int:
+    """Delete the projects that are left of a deleted index, and then let others have its name; how many files that
+    were. Of an index whose deletion has ended, or that was made again meanwhile, nothing is deleted. Raises StoreError.
+
+    `with_files`: also the projects that have files; else those that have only a status.
+    """
+    deleted, known = 0, access.read()
+
+    def end(document: AccessDocument) -> AccessDocument:
+        is_over = first_project(access.store, index.name, with_files=with_files) is None
+        return defining.without_deletions(document, [index.name]) if is_over else document
+
+    while defining.is_deleting(known.state.document, index.name):
+        for name in index.names():
+            seen = index.project(name)
+            # After the project: so it is of the deleted index, and not of one that was made again under its name.
+            known = access.read(known)
+            if not defining.is_deleting(known.state.document, index.name):
+                return deleted
+            if seen is not None and (with_files or not seen.files):
+                with contextlib.suppress(ChangedMeanwhile):  # it is looked at again
+                    deleted += len(_delete_whole(index, seen, name, to_trash=True, origin=origin).unlisted)
+        access.change(end, "index-delete", {"index": index.name}, origin)
+        known = access.read(known)
     return deleted
+
+
+def _delete_whole(index: Index, seen: Project, name: str, *, to_trash: bool, origin: Origin) -> Change:
+    """Delete a project and its status, if it is as it was seen. Raises ChangedMeanwhile, StoreError."""
+    guard = changing.only_of(seen)
+    change = changing.delete(
+        index, name, Selection(), (), to_trash=to_trash, with_status=True, origin=origin, guard=guard
+    )
+    index.remove_blobs(change.removed)
+    return change
 
 
 def end_stage(
@@ -195,16 +230,14 @@ def end_stage(
         seen = stage.project(name)
         # After the project: so it is of this stage, and not of one that was made again under its name.
         without(access.read().state.document)
-        if seen is not None and seen.files:
+        if seen is not None:
             with contextlib.suppress(ChangedMeanwhile):  # the next sweep sees it as it is by then
-                guard = changing.only_of(seen)
-                change = changing.delete(stage, name, Selection(), (), to_trash=False, origin=origin, guard=guard)
-                stage.remove_blobs(change.removed)
+                _delete_whole(stage, seen, name, to_trash=False, origin=origin)
 
     def remove(document: AccessDocument) -> AccessDocument:
         after = without(document)
-        if there := projects_with_files(access.store, stage.name):
-            raise InvalidRequest(f"The stage {stage.name} got files while it was deleted, such as of {there[0]}.")
+        if there := first_project(access.store, stage.name):
+            raise InvalidRequest(f"The stage {stage.name} got files while it was deleted, such as of {there}.")
         return after
 
     before, after = access.change(remove, "index-delete", {"index": stage.name}, origin)
@@ -221,12 +254,16 @@ def clear_sessions(access: AccessRecords, before: AccessDocument, after: AccessD
     for name in before.indexes.keys() - after.indexes.keys():
         if before.indexes[name].session is None:
             continue
-        stage = Index(access.store, name, origin)
-        for project in stage.names():
-            with contextlib.suppress(NotFound):
-                change = changing.delete(stage, project, Selection(), (), to_trash=False, origin=origin)
-                stage.remove_blobs(change.removed)
+        delete_for_good(Index(access.store, name, origin), origin)
         log.info("session canceled with its index", index=before.indexes[name].in_front_of, user=origin.user)
+
+
+def delete_for_good(stage: Index, origin: Origin) -> None:
+    """Delete the files of the stage of a publishing session, whose name no other index has. Raises StoreError."""
+    for project in stage.names():
+        with contextlib.suppress(NotFound):
+            change = changing.delete(stage, project, Selection(), (), to_trash=False, origin=origin)
+            stage.remove_blobs(change.removed)
 
 
 def put_back_with_files(
@@ -247,7 +284,8 @@ def put_back_with_files(
 
     def put_back(document: AccessDocument) -> AccessDocument:
         missing = {name: before.indexes[name] for name in sorted(needed - document.indexes.keys())}
-        return with_fields(document, indexes={**document.indexes, **missing}) if missing else document
+        there = with_fields(document, indexes={**document.indexes, **missing}) if missing else document
+        return defining.without_deletions(there, needed)
 
     for name in filled:
         access.change(put_back, "index-create", {"index": name, "set": {}}, origin)
@@ -275,11 +313,17 @@ def check_index(store: Store, name: str, default: str) -> None:
 
 def projects_with_files(store: Store, name: str) -> list[str]:
     """The projects of an index that have files. Raises StoreError."""
+    return [project for project, found in _projects(store, name) if found.files]
+
+
+def first_project(store: Store, name: str, *, with_files: bool = True) -> str | None:
+    """A project of an index, if it has one; `with_files` off: one that has a status alone. Raises StoreError."""
+    return next((project for project, found in _projects(store, name) if with_files or not found.files), None)
+
+
+def _projects(store: Store, name: str) -> Iterator[tuple[str, Project]]:
     index = Index(store, name)
-    return [project for project in index.names() if has_files(index, project)]
-
-
-def has_files(index: Index, name: str) -> bool:
-    """Whether a project of an index has files. Raises StoreError."""
-    project = index.project(name)
-    return project is not None and bool(project.files)
+    for each in index.names():
+        project = index.project(each)
+        if project is not None:
+            yield each, project

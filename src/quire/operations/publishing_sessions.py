@@ -289,11 +289,15 @@ class Sessions:
         """Delete the stage of a session that has ended, with its files. Repeated, it goes on."""
         stage = Index(self.store, token, origin)
         try:
-            defining.delete_index(self.access, stage, with_files=True, default=self.default, origin=origin)
-        except NotFound:
-            return
+            self._delete_stage(stage, origin)
         except (InvalidRequest, StoreError) as error:  # `quire gc` does it, when the stage has expired
             log.warning("stage of a session not deleted", project=stage.name, error=str(error))
+
+    def _delete_stage(self, stage: Index, origin: Origin) -> None:
+        try:
+            defining.delete_index(self.access, stage, with_files=True, default=self.default, origin=origin)
+        except NotFound:  # only files can be left
+            defining.delete_for_good(stage, origin)
 
     def forget_ended(self, origin: Origin, *, thorough: bool = False) -> int:
         """Erase sessions that ended long ago, and delete the stages that were left of any that ended; how many. One

@@ -25,12 +25,20 @@ from quire.domain.namespaces import Namespace, check_merged, checked_grants
 from quire.domain.policy import with_rules
 from quire.domain.times import stamp
 from quire.index.audit.entries import Origin
+from quire.index.index import Index
 from quire.operations.declaring.policies import usual_policy
 from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES, TYPES, UNDECLARED, Declared, read_file
 from quire.operations.declaring.rights import grant_table, with_rights
 from quire.operations.declaring.tables import SHOWN, toml_value
 from quire.operations.declaring.writing import POLICY, file_settings
-from quire.operations.defining import clear_sessions, existing_below, projects_with_files, put_back_with_files
+from quire.operations.defining import (
+    clear_sessions,
+    end_deletion,
+    existing_below,
+    first_project,
+    projects_with_files,
+    put_back_with_files,
+)
 
 _LOGGED: Final = 100
 _MOST_NAMED: Final = 20
@@ -255,6 +263,14 @@ def apply(
     def existing(document: AccessDocument, index: str, namespace: Namespace) -> list[str]:
         return existing_below(store, document, index, namespace, default)
 
+    def removed(document: AccessDocument, after: AccessDocument) -> list[str]:
+        """Without the stages of publishing sessions, which are deleted with their files."""
+        return [
+            name
+            for name, definition in document.indexes.items()
+            if name not in after.indexes and name != default and definition.session is None
+        ]
+
     def transition(document: AccessDocument) -> AccessDocument:
         for name in surplus(document, declared, default) if prune else ():
             if projects_with_files(store, name):
@@ -262,6 +278,8 @@ def apply(
                     f"The index {name} is not declared, and has files: 'quire index delete {name}' first."
                 )
         after = applied(document, declared, default, prune=prune, existing=existing, at=at, by=origin.user)
+        gone = [name for name in removed(document, after) if first_project(store, name)]
+        after = defining.with_deletions(after, gone)
         if not keeps_its_right(after):
             raise InvalidRequest(
                 "This would take the right admin away from you, and a mistake in the file could not be mended by you: "
@@ -285,4 +303,6 @@ def apply(
         log.info("configuration applied", indexes=changed, user=origin.user)
         clear_sessions(access, before, after, origin)
         put_back_with_files(access, before, after, default, origin)
+        for name in removed(before, after):
+            end_deletion(access, Index(store, name, origin), with_files=False, origin=origin)
     return differences(before, after, default)
