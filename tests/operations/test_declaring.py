@@ -209,6 +209,22 @@ def test_what_is_not_declared_stays() -> None:
     assert 'main: quota = "none", in the store "50G"' in said
 
 
+def test_the_end_of_a_stage_does_not_change() -> None:
+    """A file that moves it is refused; one that says the same, or does not name it, leaves it, also with prune."""
+    document = after(EVERYTHING)
+    stage = "[indexes.pr-1]\nin-front-of = 'main'\n"
+    for expires in ("2026-12-02T00:00:00Z", "2026-11-30T00:00:00Z", "none"):
+        with pytest.raises(InvalidRequest, match=r"pr-1: The end of a stage does not change.*2026-12-01T00:00:00Z"):
+            after(f"{stage}expires = '{expires}'\n", document)
+    with pytest.raises(InvalidRequest, match="does not change, and this one's is none"):
+        after(f"{stage}expires = '2026-12-02T00:00:00Z'\n", after("[indexes.pr-1]\nin-front-of = 'main'\n"))
+    for same in ("", "expires = '2026-12-01T00:00:00Z'\n", "expires = '2026-12-01T01:00:00+0100'\n"):
+        assert after(f"{stage}{same}", document) is document
+        assert after(f"{stage}{same}", document, prune=True).indexes["pr-1"] == document.indexes["pr-1"]
+    changed = after("[indexes.pr-1]\nquota = '1G'\n", document, prune=True).indexes["pr-1"]
+    assert (changed.quota, changed.in_front_of, changed.expires) == (1 << 30, "main", "2026-12-01T00:00:00Z")
+
+
 def test_an_order_of_indexes_can_be_turned_round() -> None:
     """Each of two indexes behind the other, before and after."""
     before = after('[indexes.a]\nbehind = ["b"]\n[indexes.b]\n')

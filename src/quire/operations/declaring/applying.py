@@ -41,6 +41,8 @@ from quire.operations.defining import (
 )
 
 _LOGGED: Final = 100
+_OF_STAGES: Final = ("in_front_of", "expires")
+"""Settings that an index has from its beginning."""
 _MOST_NAMED: Final = 20
 
 log = structlog.stdlib.get_logger(__name__)
@@ -176,7 +178,7 @@ def _wanted(
     by: str | None,
 ) -> IndexDefinition:
     before = document.indexes.get(name, DEFAULT)
-    usual = {each: getattr(DEFAULT, each) for each in TYPES if each != POLICY}
+    usual = {each: getattr(DEFAULT, each) for each in TYPES if each not in {POLICY, *_OF_STAGES}}
     base = msgspec.structs.replace(before, **usual) if prune else before
     rules = {**(usual_policy() if prune else {}), **fields.get(POLICY, {})}
     fields = {**fields, POLICY: with_rules(before.policy, rules, at=at, by=by)}
@@ -208,7 +210,13 @@ def _with(document: AccessDocument, name: str, definition: IndexDefinition, defa
         raise InvalidRequest("An index is made as a stage, or not; in-front-of does not change.")
     if definition.expires is not None and definition.ends_at is None:
         raise InvalidRequest("expires is a time in UTC such as 2026-11-23T12:00:00Z.")
+    if definition.ends_at != before.ends_at:
+        raise InvalidRequest(
+            f"The end of a stage does not change, and this one's is {_shown(before.expires)}; promote it, or make "
+            "another one."
+        )
     changes = {each: getattr(definition, each) for each in TYPES if getattr(definition, each) != getattr(before, each)}
+    changes.pop("expires", None)  # the same time in another spelling
     return defining.with_settings(document, name, changes, default)
 
 
