@@ -49,7 +49,8 @@ LONGEST: Final = timedelta(days=30)
 """From its creation: no extension goes beyond."""
 KEPT: Final = timedelta(days=7)
 """For so long after its end the status of a session is told."""
-_FOLDER: Final = "access/publishing"
+FOLDER: Final = "access/publishing"
+"""Of the records of sessions, by their tokens."""
 _ATTEMPTS: Final = 40
 _LONGEST_PAUSE: Final = 0.25
 _RESOLVED_AFTER: Final = timedelta(seconds=PUBLICATION_SECONDS + 60)
@@ -109,7 +110,8 @@ class Sessions:
 
     def announced(self, target: str, project: str | None, besides: str) -> int:
         """Bytes that the open sessions of a project, or of the whole index (None), have announced: of at most a hundred
-        of them, and not of the session `besides`."""
+        of them, and not of the session `besides`. One that cannot be read is not published as it is, and counts as
+        nothing."""
         there = definitions.open_sessions(self.access.read().state.document, self.now())
         tokens = [
             name
@@ -117,7 +119,7 @@ class Sessions:
             if name != besides and each.in_front_of == target and each.session is not None
             if project in {None, each.session.project}
         ]
-        found = (self.read(token) for token in tokens[:_MOST_SUMMED])
+        found = (self._read_if_whole(token) for token in tokens[:_MOST_SUMMED])
         return sum(each.bytes_announced for each in found if each is not None and each.status not in sessions.ENDED)
 
     def check_stage(self, token: str, origin: Origin) -> None:
@@ -308,14 +310,14 @@ class Sessions:
         """
         now = self.now()
         forgotten = self._written() if thorough else set()
-        tokens = self.store.records.names(_FOLDER).names
+        tokens = self.store.records.names(FOLDER).names
         open_stages = self.access.read().state.document.indexes if tokens or forgotten else {}
         deleted = 0
         for token in tokens:
             try:
                 session = self.read(token)
             except DamagedRecord as error:
-                log.warning("session not read", record=f"{_FOLDER}/{token}", error=str(error))
+                _warn_of(token, error)
                 forgotten.discard(token)
                 continue
             if session is None:
@@ -337,13 +339,13 @@ class Sessions:
         or it has been forgotten: its record is the first that is written, and the last that is deleted."""
         records = self.store.records
         indexes = (prefix.partition("/")[0] for prefix in records.prefixes())
-        return {each for each in (*indexes, *records.written(_FOLDER)) if sessions.is_token(each)}
+        return {each for each in (*indexes, *records.written(FOLDER)) if sessions.is_token(each)}
 
     def _erase(self, token: str) -> None:
         """Erase the deleted records of a session that was forgotten, and of its stage: a token never returns, so that
         nothing reads or writes them any more."""
         self.store.records.erase(token)
-        self.store.records.erase(f"{_FOLDER}/{token}")
+        self.store.records.erase(f"{FOLDER}/{token}")
 
     def _end_reservation(self, session: PublishingSession, origin: Origin) -> None:
         """Let no other session reserve the name of a project that has a release now. An upload goes by the project's
@@ -407,8 +409,15 @@ class Sessions:
 
         target.index.commits.make(target.index.key(name), transition, "owner-add", origin)
 
+    def _read_if_whole(self, token: str) -> PublishingSession | None:
+        try:
+            return self.read(token)
+        except DamagedRecord as error:
+            _warn_of(token, error)
+            return None
+
     def _record(self, token: str) -> Record:
-        return self.store.records.read(f"{_FOLDER}/{token}")
+        return self.store.records.read(f"{FOLDER}/{token}")
 
     def _forget(self, token: str) -> bool:
         record = self._record(token)
@@ -417,6 +426,10 @@ class Sessions:
                 self.store.records.write(record.key, None, record)
                 return True
         return False
+
+
+def _warn_of(token: str, error: DamagedRecord) -> None:
+    log.warning("session not read", record=f"{FOLDER}/{token}", error=str(error))
 
 
 def is_published(session: PublishingSession, project: Project | None) -> bool:

@@ -628,6 +628,27 @@ def test_two_sessions_that_begin_uploads_at_once_keep_the_quotas(quota: str, tmp
     serve(f"memory:{tmp_path.name}", scenario)
 
 
+@pytest.mark.parametrize("quota", ["quota", "project_quota"])
+def test_a_session_that_cannot_be_read_stops_no_upload_of_another_one(
+    quota: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It counts as nothing where there is a quota, since it cannot be published; requests for it alone are refused."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        content = make_wheel("alpha", "1.0", files={"variant.txt": b""})
+        defining.set_index(AccessRecords(store), "main", {quota: 2 * len(content)}, default="main", origin=Origin())
+        damaged, session = await create(client, "alpha", "2.0"), await create(client, "alpha", "1.0")
+        record = store.records.read(f"access/publishing/{damaged['session-token']}")
+        store.records.write(record.key, b"damaged", record)
+        await upload(client, session, "alpha", "1.0")
+        await announce(client, damaged, wheel_name("alpha", "2.0"), content, 503)
+        await look(client, damaged, 503)
+        assert (await publish(client, session))["status"] == "published"
+        assert record.key in capsys.readouterr().out
+
+    serve(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("way", ["delete", "apply"])
 def test_sessions_are_canceled_with_their_index(way: str, tmp_path: Path) -> None:
     """An uploader that has one open does not keep an administrator from deleting the index."""
