@@ -22,12 +22,15 @@ import pytest
 import structlog
 
 from quire import cli
+from quire.access.records import AccessRecords
 from quire.commands import common
 from quire.commands.progress import Meter
 from quire.domain.changes import Selection
 from quire.domain.sizes import in_words
+from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
+from quire.operations import defining
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.operations.devpi.make import EXPORT
@@ -555,6 +558,26 @@ def test_a_damaged_record_is_one_sentence(quire: Quire, index: Index) -> None:
     for command in (["yank", "alpha", "1.0"], ["ls", "alpha"], ["show", "alpha"], ["status", "alpha"]):
         assert "quire check" in quire.error(*command)
     assert quire("gc", code=1)[1].startswith("alpha: its record is damaged")
+
+
+@pytest.mark.parametrize("key", ["main/projects/promotions_", "access/rules/store"])
+def test_a_damaged_document_stops_no_other_work_of_gc_and_check(quire: Quire, index: Index, key: str) -> None:
+    """Each does what does not need it, says what is damaged, and ends with 1."""
+    publish(index)
+    publish(index, "beta")
+    index.delete("beta", Selection())
+    defining.set_index(AccessRecords(index.store), "main", {"keep": ("pre:1",)}, default="main", origin=Origin())
+    quire("check")
+    record = index.store.records.read(key)
+    index.store.records.write(key, b"damaged", record)
+    for more in (["--dry-run"], ["--offline"]):
+        document = quire.json("gc", "--older-than", "0", *more, code=1)
+        assert len(document["removed"]) == 2
+        assert key in document["damaged"][0]
+        assert len(document["damaged"]) == 1
+    assert quire("gc", code=1)[1].count("run 'quire check'") == 1
+    assert [each["where"] for each in quire.json("check", code=1)["findings"]] == [key]
+    assert index.project("alpha") is not None
 
 
 def test_root_does_not_write_into_the_store_of_another_user(

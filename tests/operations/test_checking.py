@@ -17,18 +17,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
+from quire.domain.changes import publish as add
 from quire.domain.errors import StoreError
 from quire.domain.namespaces import with_grant
 from quire.domain.project import File, Project, Status, decode_project, encode_project
+from quire.domain.promotions import JOURNAL, Promotion, State, prepared
+from quire.domain.publishing_sessions import OpenSession
 from quire.dropin.facts import decode_facts, encode_facts
 from quire.dropin.files import Fingerprint, private_name
 from quire.dropin.folder import Folder
+from quire.index.audit.entries import Origin, timestamp
 from quire.index.commits import blob_keys
+from quire.index.file_blobs import entry_of, store_blobs
 from quire.index.index import Index, all_indexes
 from quire.index.upload import examine, upload_key
 from quire.operations.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.operations.checking.references import project_of
+from quire.operations.publishing_sessions import Sessions
 from quire.process.progress import Progress
 from quire.store.contracts import StoredBlob
 from quire.store.faults import Fault
@@ -37,6 +44,7 @@ from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
 from tests.clocks import Clock
 from tests.distributions import make_wheel, wheel_name
+from tests.index.test_index import staged_wheel
 
 WHEEL = wheel_name("alpha", "1.0")
 
@@ -364,6 +372,107 @@ def test_a_newer_format_is_not_repaired(tmp_path: Path, index: Index) -> None:
     found = only(check(tmp_path, repair=True))
     assert (found.code, found.repair) == ("newer-format", None)
     assert index.store.records.read(key).data == newer
+
+
+def damage(index: Index, key: str) -> bytes:
+    """Overwrite a record with garbage; what it was."""
+    record = index.store.records.read(key)
+    index.store.records.write(key, b"damaged", record)
+    return record.data or b""
+
+
+def promote_half(index: Index, name: str) -> File:
+    """A promotion whose worker died after its commit, before it folded the file of a new project."""
+    upload = staged_wheel(index.store, name, "1.0")
+    file, journal = entry_of(upload), index.commits.journal
+    store_blobs(index.store.blobs, upload, file)
+
+    def transition(found: Project | None) -> Project:
+        return prepared(found, add(found, name, [file]), "1")
+
+    index.commits.make(index.key(name), transition, "publish", Origin(), promotion="1")
+    entry = Promotion(state=State.COMMITTED, source="pr-1", projects=(name,), begun=timestamp())
+    journal.change(lambda found: {**found, "1": entry})
+    return file
+
+
+@pytest.mark.parametrize("is_needed", [True, False])
+def test_a_damaged_journal_of_promotions(tmp_path: Path, index: Index, is_needed: bool) -> None:
+    """It is told, and taken out of use where no project has files of which only it says whether they are published."""
+    publish(index)
+    if is_needed:
+        promote_half(index, "beta")
+    else:
+        entry = Promotion(state=State.OPEN, source="pr-1", projects=("beta",), begun=timestamp())
+        index.commits.journal.change(lambda found: {**found, "1": entry})
+    good = damage(index, f"main/projects/{JOURNAL}")
+    found = only(check(tmp_path))
+    assert (found.code, found.where, found.repair) == ("damaged-record", f"main/projects/{JOURNAL}", None)
+    assert ("published in beta" in found.sentence) == is_needed
+    assert check(tmp_path, repair=True).has_open_damage == is_needed
+    if is_needed:
+        record = index.store.records.read(found.where)
+        index.store.records.write(found.where, good, record)
+    assert check(tmp_path).findings == []
+    assert index.names() == (("alpha", "beta") if is_needed else ("alpha",))
+
+
+def test_a_journal_of_a_newer_version_is_not_repaired(tmp_path: Path, index: Index) -> None:
+    """This version cannot say what it needs."""
+    key = f"main/projects/{JOURNAL}"
+    newer = b'{"format": 999, "promotions": {}}'
+    index.store.records.write(key, newer, index.store.records.read(key))
+    found = only(check(tmp_path, repair=True))
+    assert (found.code, found.repair) == ("newer-format", None)
+    assert index.store.records.read(key).data == newer
+
+
+def test_garbage_is_collected_beside_a_damaged_journal(tmp_path: Path, index: Index) -> None:
+    """Files that its promotion published are not removed, and are there when the journal is."""
+    file = promote_half(index, "beta")
+    orphan = publish(index)
+    index.delete("alpha", Selection())
+    good = damage(index, f"main/projects/{JOURNAL}")
+    for dry_run in (True, False):
+        collected = collect_garbage(index.store, lambda: [index], older_than=0, dry_run=dry_run)
+        assert {blob.key for blob in collected.blobs} == set(blob_keys(orphan))
+        assert len(collected.damaged) == 1
+        assert JOURNAL in collected.damaged[0]
+    record = index.store.records.read(f"main/projects/{JOURNAL}")
+    index.store.records.write(record.key, good, record)
+    assert collect_garbage(index.store, lambda: [index], older_than=0).blobs == []
+    project = index.project("beta")
+    assert project is not None
+    assert [*project.files] == [file.filename]
+    assert check(tmp_path).findings == []
+
+
+def test_a_damaged_session_is_taken_out_of_use(tmp_path: Path, index: Index) -> None:
+    """It is told by its key; a repair keeps the document, and its client can begin again."""
+    sessions = Sessions(index.store, AccessRecords(index.store), "main")
+    token, _ = sessions.create("main", OpenSession(project="alpha", version="1.0"), Origin())
+    sessions.create("main", OpenSession(project="beta", version="1.0"), Origin())
+    damage(index, f"access/publishing/{token}")
+    found = only(check(tmp_path))
+    assert (found.code, found.where) == ("damaged-record", f"access/publishing/{token}")
+    assert not check(tmp_path, repair=True).has_open_damage
+    assert sessions.read(token) is None
+    assert check(tmp_path).findings == []
+    (kept,) = (tmp_path / "quire" / "damaged").rglob("*.json")
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o007) == (b"damaged", 0)
+
+
+def test_a_store_without_repairs_names_the_remedy() -> None:
+    """As one in a bucket: damaged documents are named, with what to do, and stay as they are."""
+    index = Index(MemoryStore())
+    sessions = Sessions(index.store, AccessRecords(index.store), "main")
+    token, _ = sessions.create("main", OpenSession(project="alpha", version="1.0"), Origin())
+    keys = [f"main/projects/{JOURNAL}", f"access/publishing/{token}"]
+    for key in keys:
+        damage(index, key)
+    found = Check(index.store, lambda: [index], repair=True).run().findings
+    assert [each.where for each in found] == keys
+    assert all("Restore it from a backup" in each.sentence for each in found)
 
 
 def test_a_record_under_another_name(tmp_path: Path, index: Index) -> None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from contextlib import suppress
 from typing import Any
 
 from quire.access.records import AccessRecords
 from quire.commands.common import Opened, add_store_flags, count, open_store, plain, print_json
 from quire.commands.progress import Meter
+from quire.domain.errors import DamagedRecord
+from quire.domain.namespaces import Grants
 from quire.domain.sizes import in_words
 from quire.operations.checking import Check, Checked, Severity
 from quire.process.progress import Progress
@@ -75,10 +78,17 @@ def checked(opened: Opened, *, quick: bool, repair: bool, progress: Progress) ->
         quick=quick,
         repair=repair,
         folder=opened.folder(keeps_facts=repair),
-        namespaces=AccessRecords(opened.store).read().state.definition(opened.root).namespaces,
+        namespaces=_namespaces(opened),
         lists=opened.name_repairs() if repair else None,
         progress=progress,
     ).run()
+
+
+def _namespaces(opened: Opened) -> Grants:
+    """Those of the index; none while the record of them cannot be read, which is a finding of its own."""
+    with suppress(DamagedRecord):
+        return AccessRecords(opened.store).read().state.definition(opened.root).namespaces
+    return ()
 
 
 def _print(checked: Checked) -> None:

@@ -3,8 +3,9 @@
 JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "expired": [{"project": str,
 "filename": str, "size": int}] (their time in the trash is over), "retention": [{"index": str, "project": str,
 "versions": [str], "files": int, "bytes": int}] (went to the trash), "bytes": int (of the first two), "log_entries":
-int, "swept": int, "young": int, "skipped": [project], "mirror": null without a bound, else {"bound": int, "removed":
-int (files of other indexes), "bytes": int (of those), "kept": int (bytes)}}.
+int, "swept": int, "young": int, "skipped": [project], "damaged": [sentence] (about other records that cannot be read,
+so that something was left), "mirror": null without a bound, else {"bound": int, "removed": int (files of other
+indexes), "bytes": int (of those), "kept": int (bytes)}}.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from quire.domain.sizes import in_words
 from quire.domain.trash import is_trash
 from quire.index.index import Index
 from quire.operations import promoting, retention
-from quire.operations.checking import GRACE, Collected, collect_garbage
+from quire.operations.checking import GRACE, Collected, collect_garbage, noting_damage
 from quire.operations.publishing_sessions import Sessions
 from quire.operations.retention import LetGo
 from quire.process.progress import Progress
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
     with Meter("gc") as meter:
-        let_go, garbage, evicted = collected(
+        let_go, garbage, evicted, damaged = collected(
             opened,
             older_than=arguments.older_than,
             log_older_than=arguments.log_older_than,
@@ -113,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "swept": garbage.swept,
                 "young": garbage.young,
                 "skipped": garbage.skipped,
+                "damaged": damaged,
                 "mirror": _described(evicted),
             }
         )
@@ -121,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(
                 f"{project}: its record is damaged, so nothing of it was removed; run 'quire check'.", file=sys.stderr
             )
+        for sentence in damaged:
+            print(f"{sentence} What needs it was left as it is; run 'quire check'.", file=sys.stderr)
         if evicted is not None and evicted.removed:
             _print_evicted(evicted, dry_run=arguments.dry_run)
         done = "would be removed" if arguments.dry_run else "removed"
@@ -130,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         expired += f", {garbage.entries:,} entries of the log" if garbage.entries else ""
         young = f"; {count(garbage.young, 'unlisted blob')} left for being young" if garbage.young else ""
         print(f"{count(len(garbage.blobs), 'blob')}{expired} {done}, {in_words(garbage.bytes)}{swept}{young}.")
-    return 1 if garbage.skipped else 0
+    return 1 if garbage.skipped or damaged else 0
 
 
 class Collection(NamedTuple):
@@ -139,6 +143,8 @@ class Collection(NamedTuple):
     let_go: list[LetGo]
     garbage: Collected
     evicted: Evicted | None
+    damaged: list[str]
+    """Sentences about records that are no project's and cannot be read; what needs them was left as it is."""
 
 
 def collected(
@@ -151,15 +157,19 @@ def collected(
     mirror_size: int | None = None,
 ) -> Collection:
     """Collect, for the command and for jobs. `mirror_size`: None for the setting. Raises StoreError."""
+    damaged: list[str] = []
     if not dry_run:
         access = AccessRecords(opened.store)
-        promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
-        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
-    let_go = _let_go(opened, dry_run=dry_run, progress=progress)
+        with noting_damage(damaged):
+            promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
+        with noting_damage(damaged):
+            Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
+    let_go = _let_go(opened, damaged, dry_run=dry_run, progress=progress)
     garbage = collect_garbage(
         opened.store, opened.indexes, older_than=older_than, log_older_than=log_older_than, dry_run=dry_run
     )
-    return Collection(let_go, garbage, _evict(opened, mirror_size, dry_run=dry_run))
+    evicted = _evict(opened, mirror_size, dry_run=dry_run)
+    return Collection(let_go, garbage, evicted, [*dict.fromkeys([*damaged, *garbage.damaged])])
 
 
 def _evict(opened: Opened, bound: int | None, *, dry_run: bool) -> Evicted | None:
@@ -188,15 +198,18 @@ def _print_evicted(evicted: Evicted, *, dry_run: bool) -> None:
     )
 
 
-def _let_go(opened: Opened, *, dry_run: bool, progress: Progress) -> list[LetGo]:
-    """Delete what the rules of retention let go, or say only what that would be."""
-    state = AccessRecords(opened.store).read().state
+def _let_go(opened: Opened, damaged: list[str], *, dry_run: bool, progress: Progress) -> list[LetGo]:
+    """Delete what the rules of retention let go, or say only what that would be. `damaged`: see Collection."""
     found: list[LetGo] = []
-    for each in opened.indexes():
-        keep = state.definition(each.name).keep
-        if keep and not is_trash(each.name):
+    with noting_damage(damaged):
+        state = AccessRecords(opened.store).read().state
+        for each in opened.indexes():
+            keep = state.definition(each.name).keep
+            if not keep or is_trash(each.name):
+                continue
             index = Index(each.store, each.name, each.origin, trash_seconds=opened.settings.trash_seconds)
-            found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=progress)
+            with noting_damage(damaged):
+                found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=progress)
     return found
 
 

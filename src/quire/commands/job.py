@@ -163,6 +163,7 @@ def _gc(opened: Opened, job: Job, progress: Progress) -> Result:
         "skipped": len(found.garbage.skipped),
     }
     lines = [f"{each}: its record is damaged, so nothing of it is removed." for each in found.garbage.skipped]
+    lines += [f"{each} What needs it is left as it is." for each in found.damaged]
     for each in found.let_go:
         versions = ", ".join(release.version for release in each.releases[:_SHOWN])
         number = count(len(each.releases), "release")

@@ -28,7 +28,7 @@ A blob belongs to no index in particular, so the records of all indexes of a sto
 from __future__ import annotations
 
 from quire.operations.checking.check import Check
-from quire.operations.checking.collect import GRACE, Collected, collect_garbage
+from quire.operations.checking.collect import GRACE, Collected, collect_garbage, noting_damage
 from quire.operations.checking.findings import Checked, Finding, Severity
 
-__all__ = ["GRACE", "Check", "Checked", "Collected", "Finding", "Severity", "collect_garbage"]
+__all__ = ["GRACE", "Check", "Checked", "Collected", "Finding", "Severity", "collect_garbage", "noting_damage"]

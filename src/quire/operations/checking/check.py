@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from quire.access.document import KEY
 from quire.access.records import AccessRecords
 from quire.domain.advisory_sources import is_advisories
@@ -24,6 +22,7 @@ from quire.index.index import Index
 from quire.operations.advisories import unnamed_advisories
 from quire.operations.checking.collect import GRACE
 from quire.operations.checking.copies import Copies, Copy
+from quire.operations.checking.documents import check_journal, check_sessions, is_newer
 from quire.operations.checking.drop_ins import DropInCheck
 from quire.operations.checking.findings import Checked, Finding, Severity
 from quire.operations.checking.name_lists import ListRepairs, check_agreement, check_readable
@@ -93,6 +92,7 @@ class Check:
         indexes = self._indexes()
         for index in indexes:
             self._check_index(index)
+        self._checked.findings += check_sessions(self._store.records, self._repairs, is_repairable=self._is_repairable)
         self._check_unlisted(indexes)
         self._check_advisories()
         self._check_anomalies()
@@ -103,11 +103,17 @@ class Check:
     def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:
         self._checked.findings.append(Finding(severity, code, where, sentence, **more))
 
+    @property
+    def _is_repairable(self) -> bool:
+        return self._inspector is not None
+
     def _check_index(self, index: Index) -> None:
         records, folder = self._store.records, index.prefix
         self._checked.findings += check_readable(records, folder, self._lists)
-        names = [name for name in records.written(folder) if name != JOURNAL]
-        present = {name: self._check_record(index, name) for name in names}
+        names = records.written(folder)
+        present = {name: self._check_record(index, name) for name in names if name != JOURNAL}
+        if JOURNAL in names:
+            self._checked.findings += check_journal(records, folder, self._repairs, is_repairable=self._is_repairable)
         if self._inspector is None:  # which else looks at the marks from which a list is made
             self._checked.findings += check_agreement(records, folder, present, self._lists)
 
@@ -155,7 +161,7 @@ class Check:
             self._found(Severity.DAMAGE, "damaged-tombstones", record.key, sentence, repair=repair)
 
     def _damaged_record(self, index: Index, name: str, record: Record, error: DamagedRecord) -> None:
-        if _is_newer(record.data or b""):
+        if is_newer(record.data or b"", FORMAT_WITH_PENDING):
             self._found(Severity.DAMAGE, "newer-format", record.key, str(error))
             return
         reason = f" ({error.__cause__})" if error.__cause__ is not None else ""
@@ -401,12 +407,3 @@ class Check:
 def _is_unanswered(code: str) -> bool:
     """Whether the store could not say what is there: one error in passing must not cost a healthy file its listing."""
     return code.startswith("unreadable-")
-
-
-def _is_newer(data: bytes) -> bool:
-    """Whether a document is of a format that only a newer quire knows: no damage to repair."""
-    try:
-        found = msgspec.json.decode(data)["format"]
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
-        return False
-    return isinstance(found, int) and found > FORMAT_WITH_PENDING

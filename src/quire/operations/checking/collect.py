@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -42,10 +42,21 @@ class Collected:
     """Unlisted blobs that were left because they may be about to be listed, or are just being downloaded."""
     skipped: list[str] = field(default_factory=list)
     """Projects whose record cannot be understood, so that nothing of theirs was removed."""
+    damaged: list[str] = field(default_factory=list)
+    """Sentences about other records that cannot be understood; what takes them was left as it is."""
 
     @property
     def bytes(self) -> int:
         return sum(blob.size for blob in self.blobs) + sum(file.size for _, file in self.expired)
+
+
+@contextmanager
+def noting_damage(damaged: list[str]) -> Iterator[None]:
+    """A step that ends where a record cannot be understood, which is noted; the steps after it go on."""
+    try:
+        yield
+    except DamagedRecord as error:
+        damaged.append(str(error))
 
 
 def collect_garbage(
@@ -62,15 +73,12 @@ def collect_garbage(
 
     `log_older_than`: archived entries of the audit log that are older go as well; None: none of them.
     `indexes`: all indexes of the store; asked once more after the blobs were listed, and before each removal. See the
-    package's theory of operation for why this takes nothing from a publication under way. Raises StoreError.
+    package's theory of operation for why this takes nothing from a publication under way. A journal that cannot be
+    read leaves its promotions as they are, whose files are named by the records of their projects. Raises StoreError.
     """
     log_before = None if log_older_than is None else _as_logged(log_older_than)  # first: it must not fail half-way
     collected = Collected()
-    for index in indexes():
-        if not is_trash(index.name):
-            if not dry_run:
-                Promoter(index).recover()
-            collected.expired += Expiry(index).run(dry_run=dry_run)
+    _recover(indexes(), collected, dry_run=dry_run)
     by_project, of_advisories = _blobs_of(store)
     all_indexes = indexes()
     for project, blobs in sorted(by_project.items()):
@@ -95,6 +103,20 @@ def collect_garbage(
     if not dry_run:
         collected.swept = store.sweep(older_than, thorough=True)
     return collected
+
+
+def _recover(indexes: Sequence[Index], collected: Collected, *, dry_run: bool) -> None:
+    """Finish or abort the promotions of processes that died, and empty the trash of each index."""
+    for index in indexes:
+        if is_trash(index.name):
+            continue
+        with noting_damage(collected.damaged):
+            if dry_run:
+                index.commits.journal.promotions()
+            else:
+                Promoter(index).recover()
+        with noting_damage(collected.damaged):
+            collected.expired += Expiry(index).run(dry_run=dry_run)
 
 
 def _blobs_of(store: Store) -> tuple[dict[str, list[StoredBlob]], list[StoredBlob]]:

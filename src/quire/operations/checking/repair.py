@@ -159,6 +159,18 @@ class Repairs:
             return None
         return Restored(good.number, damaged.number, kept, tuple(blob.rpartition("/")[2] for blob in unlisted))
 
+    def take_out(self, record: Record) -> str | None:
+        """Delete a record of which nothing can be read. None when another writer was faster."""
+        newest = next(iter(self._inspector.revisions(record.key)), None)
+        if newest is None or record.data is None or newest.data != record.data:
+            return None
+        kept = self._inspector.keep_revision(record.key, newest.number, record.data)
+        try:
+            self._store.records.write(record.key, None, record)
+        except Conflict:
+            return None
+        return f"It is out of use; the damaged document is kept as {kept}."
+
     def mend_tombstones(self, record: Record) -> str | None:
         """Keep the readable names and digests of deleted files. None when another writer was faster."""
         newest = next(iter(self._inspector.revisions(record.key)), None)
