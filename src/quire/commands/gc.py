@@ -168,7 +168,9 @@ def collected(
     garbage = collect_garbage(
         opened.store, opened.indexes, older_than=older_than, log_older_than=log_older_than, dry_run=dry_run
     )
-    evicted = _evict(opened, mirror_size, dry_run=dry_run)
+    evicted = None
+    with noting_damage(damaged):
+        evicted = _evict(opened, mirror_size, dry_run=dry_run)
     return Collection(let_go, garbage, evicted, [*dict.fromkeys([*damaged, *garbage.damaged])])
 
 

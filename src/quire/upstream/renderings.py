@@ -152,8 +152,8 @@ def unused(blobs: Iterable[StoredBlob], records: Records) -> Iterator[StoredBlob
             continue
         key = match["record"]
         if key not in pages:
-            record = records.read(key)
             try:
+                record = records.read(key)
                 pages[key] = decode_page(record.data) if record.data is not None else None
             except DamagedRecord:
                 continue

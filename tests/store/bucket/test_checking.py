@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from quire.domain.project import Project, encode_project
+from quire.domain.changes import Selection
+from quire.domain.project import Project, Status, encode_project
+from quire.domain.reserved import MIRROR
 from quire.index.index import Index
-from quire.operations.checking import Check
+from quire.operations.checking import Check, collect_garbage
+from quire.operations.checking.references import project_of
 from quire.store.bucket.documents import Kind
 from quire.store.bucket.objects import Object, Version
 from quire.store.bucket.store import BucketStore
@@ -59,6 +62,39 @@ def test_damaged_documents_are_found(content: bytes) -> None:
         ("damaged-record", "main/projects/alpha"),
         ("missing-file", "main/projects/beta/beta-1.0-py3-none-any.whl"),
     ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "records/main/projects/alpha.json",
+        "records/main/projects/promotions_.json",
+        "records/main/log/alpha.json",
+        "names/main/log.json",
+        "names/main_trash/projects.json",
+        f"records/{MIRROR}/example/alpha.json",
+        "records/access/rules/store.json",
+    ],
+)
+def test_one_damaged_object_does_not_end_a_collection(key: str) -> None:
+    """Whichever it is: garbage of other projects is removed, and the object stays as it is."""
+    bucket = MemoryBucket()
+    store = BucketStore(bucket, "memory:///")
+    index = Index(store)
+    for name in ("alpha", "beta"):
+        publish(index, "1.0", project=name)
+    for number in range(30):  # so that there is an archive of the log
+        index.set_status("alpha", Status.ACTIVE, f"{number}")
+    index.delete("beta", Selection())
+    staging = store.blobs.stage(f"{MIRROR}/example/alpha/{'0' * 16}-{'0' * 16}")
+    staging.write(b"a page")
+    store.blobs.publish(staging.finish())
+    bucket.overwrite(key, b"damaged")
+    collected = collect_garbage(store, lambda: [index], older_than=0, log_older_than=0)
+    assert "beta" in {project_of(each.key) for each in collected.blobs}
+    found = bucket.get(key)
+    assert isinstance(found, Object)
+    assert found.data == b"damaged"
 
 
 def test_a_list_and_the_records_are_compared_in_both_directions() -> None:

@@ -99,9 +99,10 @@ def collect_garbage(
     for blob in unused(store.blobs.list(MIRROR), store.records):
         _collect(store, blob, collected, older_than, dry_run=dry_run)
     if log_before is not None:
-        collected.entries = _expire_log(store, all_indexes, log_before, dry_run=dry_run)
+        _expire_log(store, all_indexes, log_before, collected, dry_run=dry_run)
     if not dry_run:
-        collected.swept = store.sweep(older_than, thorough=True)
+        with noting_damage(collected.damaged):
+            collected.swept = store.sweep(older_than, thorough=True)
     return collected
 
 
@@ -149,9 +150,11 @@ def _as_logged(age: float) -> str:
         return ""
 
 
-def _expire_log(store: Store, indexes: Sequence[Index], before: str, *, dry_run: bool) -> int:
-    expired = 0
+def _expire_log(store: Store, indexes: Sequence[Index], before: str, collected: Collected, *, dry_run: bool) -> None:
     for folder in (*(f"{index.name}/log" for index in indexes), "access/log"):
-        for name in store.records.names(folder).names:
-            expired += expire(store.records, f"{folder}/{name}", before, dry_run=dry_run)
-    return expired
+        names: Sequence[str] = ()
+        with noting_damage(collected.damaged):
+            names = store.records.names(folder).names
+        for name in names:
+            with noting_damage(collected.damaged):
+                collected.entries += expire(store.records, f"{folder}/{name}", before, dry_run=dry_run)

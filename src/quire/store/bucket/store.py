@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from quire.domain.errors import StoreError, UnknownLayout
+from quire.domain.errors import DamagedRecord, StoreError, UnknownLayout
 from quire.domain.structs import decode_as
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import BlobBucket, Object, Refused, Unclear
@@ -134,14 +134,20 @@ class BucketStore:
     def sweep(self, older_than: float, *, thorough: bool = False) -> int:
         """See `contracts.Store`: settle names whose writers died, remove segments, and markers, that nothing names.
 
-        Unless it is thorough, only where this process knows of something, so that one without work asks nothing.
+        Unless it is thorough, only where this process knows of something, so that one without work asks nothing. A list
+        that cannot be read keeps no other one waiting: its DamagedRecord is raised in the end.
         """
         lists = self.records.lists
-        swept = self.blobs.sweep(older_than) if thorough else 0
+        swept, damage = self.blobs.sweep(older_than) if thorough else 0, None
         for folder, segments in (lists.stored() if thorough else lists.unsettled()).items():
-            with lists.unsettled_on_error(folder):
-                swept += lists.heal(folder, older_than, self.records.fence)
-                swept += lists.collect(folder, segments)
+            try:
+                with lists.unsettled_on_error(folder):
+                    swept += lists.heal(folder, older_than, self.records.fence)
+                    swept += lists.collect(folder, segments)
+            except DamagedRecord as error:
+                damage = error
+        if damage is not None:
+            raise damage
         return swept
 
     def _check_once(self) -> None:
