@@ -24,6 +24,7 @@ from quire.index.index import Index
 from quire.index.upload import Upload, examine, upload_key
 from quire.observe.metrics.catalog import CHANGE_ACTIONS, WEBHOOK_RESULTS
 from quire.operations import webhooks
+from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
 from quire.store.opening import open_store
 from quire.testing import Faults, MemoryStore
@@ -36,6 +37,7 @@ from tests.distributions import make_wheel, wheel_name
 from tests.receivers import Answer, Received, Receiver, receiving
 from tests.serving import until
 from tests.store.bucket.counted import PLACE, counted_bucket
+from tests.store.bucket.memory import MemoryBucket
 
 ORIGIN = Origin(user="boss")
 LOOPBACK = ("127.0.0.0/8",)
@@ -189,6 +191,19 @@ def test_changes_that_no_worker_was_told_of_are_found(scene: Scene) -> None:
         until(lambda: len(scene.receiver.received) == 63)
     assert scene.receiver.revisions("acme-tools") == list(range(1, 62))
     assert scene.receiver.revisions("other") == [1, 2]
+
+
+def test_a_record_that_cannot_be_read_hides_no_changes_of_others(receiver: Receiver) -> None:
+    """An object in a bucket that is no document: the events of later projects are found all the same."""
+    bucket = MemoryBucket()
+    scene = scene_of(BucketStore(bucket, "memory:///"), receiver)
+    for name in ("acme-tools", "other"):
+        publish(scene.index, name)
+    bucket.overwrite("records/main/projects/acme-tools.json", b"damaged")
+    with scene.worker() as deliverer:
+        deliverer.search()
+        until(lambda: len(receiver.received) == 1)
+    assert receiver.revisions("other") == [1]
 
 
 def test_a_project_without_files_is_reported(scene: Scene) -> None:

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from quire.access.document import AccessDocument
-from quire.domain.errors import Conflict
+from quire.domain.errors import Conflict, DamagedRecord
 from quire.domain.promotions import JOURNAL
 from quire.domain.publishing_sessions import is_token
 from quire.domain.trash import is_trash
@@ -25,6 +27,8 @@ from quire.webhooks.sending import Sender
 SEARCH_KEY: Final = "access/searches/webhooks"
 """The record by which workers take turns: only its tag matters."""
 STOP_SECONDS: Final = 5.0
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Deliverer:
@@ -110,22 +114,28 @@ class Deliverer:
             covering = {identity: each for identity, each in active.items() if each.covers(index.name, project)}
             if not covering:
                 continue
-            key = index.key(project)
-            settled = self._settled.get(key)
-            record = records.read(key, settled)
-            if record is settled:
-                continue
-            positions = self._positions.read(index.name, project)
-            is_settled = True
-            for identity, webhook in covering.items():
-                if pending_events(records, index.name, record, webhook, positions.of(identity)).events:
-                    is_settled = False
-                    self._add(identity, index.name, project)
-            if is_settled:
-                # without the document: the search remembers every project
-                self._settled[key] = Record(key, None, record.tag, record.validation)
-            else:
-                self._settled.pop(key, None)
+            try:
+                self._search_project(index, project, covering)
+            except DamagedRecord as error:
+                log.warning("project not searched for events", index=index.name, project=project, error=str(error))
+
+    def _search_project(self, index: Index, project: str, covering: Mapping[str, Webhook]) -> None:
+        records, key = self._store.records, index.key(project)
+        settled = self._settled.get(key)
+        record = records.read(key, settled)
+        if record is settled:
+            return
+        positions = self._positions.read(index.name, project)
+        is_settled = True
+        for identity, webhook in covering.items():
+            if pending_events(records, index.name, record, webhook, positions.of(identity)).events:
+                is_settled = False
+                self._add(identity, index.name, project)
+        if is_settled:
+            # without the document: the search remembers every project
+            self._settled[key] = Record(key, None, record.tag, record.validation)
+        else:
+            self._settled.pop(key, None)
 
     def _is_next_to_search(self) -> bool:
         """Whether no other worker has searched since the last call. Normally one worker goes on searching: it finds
