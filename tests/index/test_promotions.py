@@ -21,7 +21,7 @@ from quire.domain.changes import Selection, publish
 from quire.domain.errors import ChangedMeanwhile, FileExists, OutcomeUnknown, ProjectClosed, QuotaExceeded
 from quire.domain.names import parse_filename
 from quire.domain.project import File, Status
-from quire.domain.promotions import JOURNAL
+from quire.domain.promotions import JOURNAL, Promotion, State
 from quire.domain.quotas import Quotas
 from quire.index.audit.entries import Origin, entries_of
 from quire.index.commits import stored_project
@@ -321,6 +321,20 @@ def test_all_projects_together_fit_into_the_quota() -> None:
     Promoter(index).promote("pr-1", parts("acme", "beta"), quotas=Quotas(index=30))
     assert index.usage.known is not None
     assert index.usage.known.bytes == 30
+
+
+def test_a_promotion_without_a_readable_origin_is_folded() -> None:
+    """Nothing is known of its promoter then."""
+    index = at_preparation(with_acme())
+    ((identity, found),) = index.commits.journal.promotions().items()
+    damaged = Promotion(
+        state=State.COMMITTED, source=found.source, projects=found.projects, begun=found.begun, origin={"user": 1}
+    )
+    index.commits.journal.change(lambda _: {identity: damaged})
+    Promoter(index).recover()
+    assert index.names() == ("acme", "beta")
+    entry = entries_of(index.store.records.read(index.key("beta")))[-1]
+    assert (entry["action"], entry.get("user"), entry["promoted_from"]) == ("publish", None, found.source)
 
 
 def test_the_log_says_whose_promotion_it_was() -> None:

@@ -30,6 +30,7 @@ import msgspec
 
 from quire.domain.errors import DamagedRecord, NotFound, SessionConflict
 from quire.domain.structs import decode_as
+from quire.domain.times import moment
 
 FORMAT: Final = 2
 """Of records with attestations that are not in the stage yet, which earlier versions would lose; of others 1."""
@@ -181,11 +182,19 @@ def decode_session(data: bytes | None) -> PublishingSession | None:
         return None
     try:
         document = decode_as(data, _Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _check_times(document.session)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise DamagedRecord(f"The record of a publishing session cannot be read ({error}).") from error
     if document.format > FORMAT:
         raise DamagedRecord("The record of a publishing session was written by a newer quire; upgrade this one.")
     return document.session
+
+
+def _check_times(session: PublishingSession) -> None:
+    """Raises ValueError for one that is none."""
+    for text in (session.created, session.expires, session.since, session.ended):
+        if text is not None:
+            moment(text)
 
 
 def check_editable(session: PublishingSession) -> None:

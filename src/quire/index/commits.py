@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from quire.domain import changes, promotions
 from quire.domain.changes import present
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
@@ -330,8 +332,7 @@ class Commits:
         """The log with the entry of a promotion. Whichever worker folds it, the entry says what its promoter said."""
         archive = archive_key(self._index, _name(record.key))
         log = rotate(self._store.records, archive, record, entries_of(record))
-        origin = convert_to(promotion.origin, Origin)
-        entry = make_entry("publish", project, promotions.folded(project), origin, log)
+        entry = make_entry("publish", project, promotions.folded(project), _origin_of(promotion), log)
         log.append(entry | {"promoted_from": promotion.source, "promotion": pending.promotion})
         return log
 
@@ -450,6 +451,14 @@ def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
         batch.steps.append(_Step(job, project, after))
         project = after
     return batch
+
+
+def _origin_of(promotion: Promotion) -> Origin:
+    """None that is known, where its fields cannot be read: what is committed is folded all the same."""
+    try:
+        return convert_to(promotion.origin, Origin)
+    except msgspec.ValidationError:
+        return Origin()
 
 
 def decode(record: Record) -> Project | None:

@@ -117,9 +117,16 @@ def ended(running: Job, state: State, counts: dict[str, int], lines: list[str], 
 
 def _seen(known: Job, now: datetime) -> Job:
     """An entry as it counts now."""
-    if known.state == "running" and now - moment(known.heard) > LEASE:
+    if known.state == "running" and not _is_heard(known, now):
         return msgspec.structs.replace(known, state="interrupted")
     return known
+
+
+def _is_heard(known: Job, now: datetime) -> bool:
+    try:
+        return now - moment(known.heard) <= LEASE
+    except ValueError:  # no time: the record was damaged, or edited by hand
+        return False
 
 
 def _change(records: Records, change: Callable[[tuple[Job, ...]], tuple[Job, ...] | None]) -> None:

@@ -155,10 +155,18 @@ def _have_been_there(stage: Index, ends: datetime) -> bool:
             continue
         ages = {blob.key: blob.age for blob in stage.store.blobs.list(name)}
         for file in project.files.values():
-            there = min((ends - moment(file.uploaded)).total_seconds(), _MOST_AGE) if file.uploaded else _MOST_AGE
+            there = _age_at(ends, file)
             if ages.get(f"{file.blob}/{file.filename}", there) + _SLACK < there:
                 return False
     return True
+
+
+def _age_at(ends: datetime, file: File) -> float:
+    """The age that a file of a stage has at its end, in seconds; the greatest where its time of upload is not known."""
+    try:
+        return min((ends - moment(file.uploaded)).total_seconds(), _MOST_AGE) if file.uploaded else _MOST_AGE
+    except ValueError:
+        return _MOST_AGE
 
 
 def projects_of(source: Index, only: Collection[str] = ()) -> dict[str, Project]:

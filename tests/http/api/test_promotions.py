@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
@@ -305,8 +306,17 @@ def test_a_stage_that_was_made_again_stays(operation: Operation, step: int) -> N
         assert set(project.files) == {wheel_name("beta", "2.0")}
 
 
-@pytest.mark.parametrize("key", ["access/publishing/TOKEN", "bad/projects/beta", "main/projects/promotions_"])
-def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        ("access/publishing/TOKEN", None),
+        ("access/publishing/TOKEN", "expires"),
+        ("bad/projects/beta", None),
+        ("bad/projects/beta", "uploaded"),
+        ("main/projects/promotions_", None),
+    ],
+)
+def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(key: str, field: str | None) -> None:
     """Other stages end, other sessions are forgotten, promotions into other indexes are finished, staged bytes go."""
     store = MemoryStore()
     for name in ("bad", "pr-1"):
@@ -318,7 +328,8 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(key: str) -> None:
     damaged, forgotten = sorted(tokens)
     _interrupt_a_promotion(store, "other")
     record = store.records.read(key.replace("TOKEN", damaged))
-    store.records.write(record.key, b"damaged", record)
+    damaged_record = b"damaged" if field is None else _with_no_time(record.data or b"", field)
+    store.records.write(record.key, damaged_record, record)
     store.blobs.stage("alpha/1/alpha-1.0.zip")
     assert Sweeper(Index(store, "main"), ends_stages=True).sweep(0) > 0
     assert is_defined(store, "bad") == key.startswith("bad/")
@@ -326,7 +337,13 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(key: str) -> None:
     assert sessions.read(forgotten) is None
     assert Index(store, "other").commits.journal.promotions() == {}
     assert Sessions(store, access, "main").forget_ended(ORIGIN, thorough=True) == 0  # as `quire gc` does
-    assert store.records.read(record.key).data == b"damaged"
+    assert store.records.read(record.key).data == damaged_record
+
+
+def _with_no_time(data: bytes, field: str) -> bytes:
+    damaged = re.sub(rf'("{field}": ")[^"]+'.encode(), rb"\1no time", data)
+    assert damaged != data
+    return damaged
 
 
 def _interrupt_a_promotion(store: MemoryStore, name: str) -> None:

@@ -221,6 +221,16 @@ def test_the_first_end_counts() -> None:
     assert len(jobs.jobs(records, datetime.now(UTC))) == jobs.MOST_JOBS
 
 
+def test_a_job_with_a_damaged_time_counts_as_interrupted() -> None:
+    """It hides no other job, and keeps none from beginning."""
+    records = MemoryStore.named("memory:jobs-damaged", writable=True).records
+    damaged = msgspec.structs.replace(a_job(identity="1"), heard="no time")
+    assert jobs.begin(records, damaged) is None
+    assert jobs.begin(records, a_job(identity="2")) is None
+    found = jobs.jobs(records, datetime.now(UTC))
+    assert [(each.id, each.state) for each in found] == [("2", "running"), ("1", "interrupted")]
+
+
 def test_jobs_of_several_workers(tmp_path: Path) -> None:
     """Under gunicorn: whichever worker begins a job from the page, all of them show it, and another of its kind is
     refused by each."""
