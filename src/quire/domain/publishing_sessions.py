@@ -29,6 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.domain.errors import DamagedRecord, NotFound, SessionConflict
+from quire.domain.project import File
 from quire.domain.structs import decode_as
 from quire.domain.times import moment
 
@@ -140,6 +141,9 @@ class PublishingSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     ended: str | None = None
     notices: tuple[str, ...] = ()
     """Sentences for people."""
+    aside: dict[str, File] = {}
+    """By filename, files of the session that the stage listed before an upload that was deleted took their place, and
+    that could not be put back since the bytes of another upload were there."""
 
     @property
     def live(self) -> dict[str, tuple[str, SessionFile]]:
@@ -238,7 +242,17 @@ def arrived(session: PublishingSession, identity: str, sha256: str) -> Publishin
         for each, other in session.files.items()
     }
     changed = msgspec.structs.replace(file, sha256=sha256)
-    return msgspec.structs.replace(session, files={**files, identity: changed})
+    aside = {name: each for name, each in session.aside.items() if name != file.filename}
+    return msgspec.structs.replace(session, files={**files, identity: changed}, aside=aside)
+
+
+def put_aside(session: PublishingSession, file: File) -> PublishingSession:
+    """With a file as the stage listed it, for the next upload of its name that gives way; unchanged where the session
+    has it no more, or takes no changes."""
+    is_live = any(each.is_live and each.sha256 == file.sha256 for each in session.files.values())
+    if session.status not in EDITABLE or not is_live or session.aside.get(file.filename) == file:
+        return session
+    return msgspec.structs.replace(session, aside={**session.aside, file.filename: file})
 
 
 def attested(session: PublishingSession, identity: str, sha256: str, provenance: str) -> PublishingSession:

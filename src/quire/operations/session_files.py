@@ -73,19 +73,23 @@ def attest(stage: Index, project: str, file: SessionFile, provenance: bytes) -> 
     stage.remove_blobs(change.removed if now is not None and now.blob == copy.blob else [copy])
 
 
-def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File], wanted: Wanted) -> None:
-    """Put the files that another one `replaced` back into the stage of a session, if that one has still its content.
-    `wanted`: see `_let_go`. Raises StoreError."""
+def put_back(stage: Index, project: str, file: SessionFile, replaced: Sequence[File], wanted: Wanted) -> bool:
+    """Put the files that another one `replaced` back into the stage of a session, if that one has still its content, or
+    was taken out; whether they are there. `wanted`: see `_let_go`. Raises StoreError."""
 
     def transition(stored: Project | None) -> Project:
-        listed = None if stored is None else stored.files.get(file.filename)
-        if stored is None or listed is None or listed.sha256 != file.sha256:
+        found = Project(name=project) if stored is None else stored
+        listed = found.files.get(file.filename)
+        if listed is not None and listed.sha256 != file.sha256:
             raise ChangedMeanwhile("The file is another one by now.")
-        files = {name: each for name, each in stored.files.items() if name != file.filename}
-        return msgspec.structs.replace(stored, files={**files, **{each.filename: each for each in replaced}})
+        files = {name: each for name, each in found.files.items() if name != file.filename}
+        return msgspec.structs.replace(found, files={**files, **{each.filename: each for each in replaced}})
 
-    with contextlib.suppress(ChangedMeanwhile):
+    try:
         _let_go(stage, project, changing.repair(stage, project, transition), wanted)
+    except ChangedMeanwhile:
+        return False
+    return True
 
 
 def remove_staged(

@@ -31,6 +31,7 @@ from tests.distributions import make_wheel, wheel_name
 from tests.http.sessions.session_client import (
     HEADERS,
     META,
+    PAGE,
     ROOT,
     TYPE,
     announce,
@@ -196,6 +197,59 @@ def test_an_upload_that_is_deleted_while_its_bytes_arrive_leaves_the_earlier_fil
         assert (await publish(client, session))["status"] == "published"
         assert await listed(client, "alpha") == shown
         assert len([*store.blobs.list()]) == 2 * len(shown)  # with its metadata
+
+    serve(f"memory:{tmp_path.name}", scenario)
+
+
+@pytest.mark.parametrize("has_third", [False, True], ids=["", "and a third"])
+@pytest.mark.parametrize("ends_first", [1, 2])
+def test_two_uploads_that_are_deleted_while_their_bytes_arrive_leave_the_earlier_file(
+    ends_first: int, has_third: bool, tmp_path: Path
+) -> None:
+    """Also when the bytes of the second one are in the stage in place of those of the first one, which replaced those
+    of the completed file; a third one that is not deleted replaces it."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        session, loop = await create(client), asyncio.get_running_loop()
+        name = await upload(client, session, "alpha", "1.0", "kept")
+        contents = [make_wheel("alpha", "1.0", files={"variant.txt": each}) for each in (b"first", b"second", b"third")]
+        first, others = await announce(client, session, name, contents[0]), list[asyncio.Task[None]]()
+        second_is_stored, first_has_ended = asyncio.Event(), asyncio.Event()
+
+        def elsewhere(steps: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+            return lambda: asyncio.run_coroutine_threadsafe(steps(), loop).result(30)
+
+        async def replace_first() -> None:
+            assert (await client.delete(first["mechanism"]["file_url"])).status_code == 204
+            second = await announce(client, session, name, contents[1])
+
+            async def delete_second() -> None:
+                second_is_stored.set()
+                if ends_first == 1:
+                    await first_has_ended.wait()
+                assert (await client.delete(second["mechanism"]["file_url"])).status_code == 204
+                if has_third:
+                    third = await announce(client, session, name, contents[2])
+                    await send_bytes(client, third, contents[2])
+                    await send(client, third["links"]["complete"], 201)
+
+            store.faults.call("write", elsewhere(delete_second), skip=1)
+            others.append(asyncio.create_task(send_bytes(client, second, contents[1], 409)))
+            await (second_is_stored.wait() if ends_first == 1 else others[0])
+
+        store.faults.call("write", elsewhere(replace_first), skip=1)
+        await send_bytes(client, first, contents[0], 409)
+        first_has_ended.set()
+        await others[0]
+        assert await listed(client, "alpha", session["links"]["stage"]) == [name]
+        assert (await publish(client, session))["status"] == "published"
+        assert await listed(client, "alpha") == [name]
+        page = (await client.get("/simple/alpha/", headers=PAGE)).json()
+        kept = contents[2] if has_third else make_wheel("alpha", "1.0", files={"variant.txt": b"kept"})
+        assert (await client.get(page["files"][0]["url"])).content == kept
+        if not has_third:  # else the bytes of the replaced one are left to `quire gc`
+            assert len([*store.blobs.list()]) == 2  # with its metadata
 
     serve(f"memory:{tmp_path.name}", scenario)
 

@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -246,17 +247,30 @@ def _current(found: Found) -> PublishingSession:
 
 def _withdraw(found: Found, file: SessionFile, change: Change) -> None:
     """Take the bytes of an upload that was canceled out of the stage; where the `change` replaced those of a file that
-    is still one of the session, these are put back."""
+    is still one of the session, these are put back.
+
+    Where the bytes of another upload are there by now, which may have to give way, too, the file is put aside for it.
+    Each of both first writes what it did, and then asks what the other one did: so one of them puts the file back.
+    """
     session = _current(found)
     digests = _digests(session, file.filename)
     back = [each for each in change.unlisted if each.sha256 in digests]
-    if back and file.sha256 not in digests:
-        put_back(found.stage, session.project, file, back, _wanted(found, file))
-        for each in back:
-            _clear(found, _current(found), msgspec.structs.replace(file, sha256=each.sha256))  # deleted since
-    else:
+    if not back or file.sha256 in digests:
         _clear(found, session, file)
         found.stage.remove_blobs(change.removed)
+    elif not put_back(found.stage, session.project, file, back, _wanted(found, file)):
+        for each in back:
+            found.sessions.change(found.token, partial(documents.put_aside, file=each))
+    _put_aside_back(found, file)
+    for each in back:
+        _clear(found, _current(found), msgspec.structs.replace(file, sha256=each.sha256))  # deleted since
+
+
+def _put_aside_back(found: Found, file: SessionFile) -> None:
+    session = _current(found)
+    aside = session.aside.get(file.filename)
+    if aside is not None and aside.sha256 in _digests(session, file.filename):
+        put_back(found.stage, session.project, file, [aside], _wanted(found, file))
 
 
 def _clear(found: Found, session: PublishingSession, file: SessionFile) -> None:
