@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import structlog
 
@@ -34,9 +34,6 @@ from quire.upstream.pages import UpstreamFile
 from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Part, check_there
 from quire.upstream.server import OtherServer, Response
 from quire.upstream.space import MirrorSpace
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _SLOWEST: Final = 8192
 """Bytes a second, on average: a slower file would hold its connection for hours."""
@@ -111,7 +108,7 @@ class MirroredFiles:
         """
         key = self._key(project, file)
         try:
-            opened = await self._in(self._readers, self._blobs.open, key)
+            opened = await in_thread(self._readers(), self._blobs.open, key)
         except BlobMissing:
             self._check_asks(file.filename)
         else:
@@ -153,7 +150,7 @@ class MirroredFiles:
         """
         key = self._key(project, file)
         try:
-            (await self._in(self._readers, self._blobs.open, key)).close()
+            (await in_thread(self._readers(), self._blobs.open, key)).close()
         except BlobMissing:
             self._check_asks(file.filename)
         else:
@@ -199,7 +196,7 @@ class MirroredFiles:
 
     async def open_here(self, project: str, file: UpstreamFile) -> OpenBlob:
         """The bytes of a file that are here. It counts as no use of the file. Raises BlobMissing, StoreError."""
-        return await self._in(self._readers, self._blobs.open, self._key(project, file))
+        return await in_thread(self._readers(), self._blobs.open, self._key(project, file))
 
     def kept_metadata(self, project: str, file: UpstreamFile, digest: str) -> bytes | None:
         """The metadata of a file, announced or made here, with this SHA-256; None where it is not here. Blocks.
@@ -267,13 +264,13 @@ class MirroredFiles:
                 check_there(response, f"file {file.filename}")
                 size, loop = _size(file, response), asyncio.get_running_loop()
                 if self._space.takes(size):
-                    staging = await self._in(self._writers, self._blobs.stage, key, None)
-                arrival = await self._in(self._writers, _arrival, size, loop, self._spool, staging)
+                    staging = await in_thread(self._writers(), self._blobs.stage, key, None)
+                arrival = await in_thread(self._writers(), _arrival, size, loop, self._spool, staging)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
             self._complete.add(key)
             if staging is not None:
-                await self._in(self._writers, publish, self._blobs, staging)
+                await in_thread(self._writers(), publish, self._blobs, staging)
                 self._space.used(key)
                 self._space.added(arrival.size)
                 self.make_metadata(key.split("/")[2], file, key)
@@ -281,7 +278,7 @@ class MirroredFiles:
         except BaseException as error:
             sentence = str(error) or f"The fetch of {file.filename} was ended."
             if staging is not None:
-                await self._in(self._writers, staging.discard)
+                await in_thread(self._writers(), staging.discard)
             # Last: a reader that learns of the failure may ask again at once, and must not meet this fetch then.
             if arrival is not None and not arrival.is_over:
                 arrival.fail(sentence)
@@ -325,13 +322,11 @@ class MirroredFiles:
                     if taking is not None:
                         await taking
                     taken, buffer = buffer, bytearray()
-                    taking = asyncio.ensure_future(
-                        self._in(self._writers, _take, taken, arrival, staging, digest.update)
-                    )
+                    taking = in_thread(self._writers(), _take, taken, arrival, staging, digest.update)
         finally:
             if taking is not None:
                 await taking
-        await self._in(self._writers, _take, buffer, arrival, staging, digest.update)
+        await in_thread(self._writers(), _take, buffer, arrival, staging, digest.update)
         if received != arrival.size:
             raise UpstreamBusy(f"The file {file.filename} ended after {received} of {arrival.size} bytes.")
         if not compare_digest(digest.hexdigest(), file.hashes["sha256"]):
@@ -347,11 +342,6 @@ class MirroredFiles:
 
     def _key(self, project: str, file: UpstreamFile) -> str:
         return f"{self._prefix}/{project}/{file.hashes['sha256']}/{file.filename}"
-
-    async def _in(
-        self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await in_thread(executor(), function, *args, **kwargs)
 
 
 class RemoteBlob(OpenBlob):

@@ -18,9 +18,8 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from functools import partial
 from hashlib import sha256
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
 import structlog
 
@@ -34,8 +33,6 @@ from quire.upstream.documents import MOST_METADATA, publish
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.reading import WITHOUT_CODING
 from quire.upstream.server import OtherServer
-
-T = TypeVar("T")
 
 PART: Final = 128 * 1024
 """Bytes that are asked for at least: the directory of most wheels is in the last ones, and so is their metadata."""
@@ -102,7 +99,7 @@ class MetadataMaker:
     async def open(self, project: str, file: UpstreamFile, digest: str) -> OpenBlob:
         """The kept metadata with this SHA-256. Raises NotFound, StoreError; the page offers it no more then."""
         try:
-            return await self._in(self._readers, partial(self._blobs.open, made_key(self._folder, project, digest)))
+            return await in_thread(self._readers(), self._blobs.open, made_key(self._folder, project, digest))
         except BlobMissing:
             await self._record(project, file.hashes["sha256"], None)
             raise NotFound(f"The metadata of {file.filename} is lost; ask for its page once more.") from None
@@ -123,7 +120,7 @@ class MetadataMaker:
                 document = await (self._of_parts(file) if key is None else self._of_whole(file, key))
             if document is None:
                 return
-            digest = await self._in(self._writers, partial(_keep, self._blobs, self._folder, project, document))
+            digest = await in_thread(self._writers(), _keep, self._blobs, self._folder, project, document)
             await self._record(project, file.hashes["sha256"], digest)
         except (UpstreamError, StoreError, NotFound, InvalidDistribution, TimeoutError) as error:
             log.info("metadata not made", filename=file.filename, error=str(error) or type(error).__name__)
@@ -132,7 +129,7 @@ class MetadataMaker:
 
     async def _of_whole(self, file: UpstreamFile, key: str) -> bytes | None:
         try:
-            return await self._in(self._examiners, partial(_of_blob, self._blobs, file, key))
+            return await in_thread(self._examiners(), _of_blob, self._blobs, file, key)
         except BlobMissing:  # removed again
             return None
 
@@ -152,7 +149,7 @@ class MetadataMaker:
             parts.add(start, part)
             try:
                 reader = io.BufferedReader(PositionReader(parts))
-                return await self._in(self._readers, partial(_document, reader, file.parsed))
+                return await in_thread(self._readers(), _document, reader, file.parsed)
             except _Absent as error:
                 missing = error
         return None
@@ -165,9 +162,6 @@ class MetadataMaker:
                 return None
             body = await response.body(stop - start)
             return body if len(body) == stop - start else None
-
-    async def _in(self, executor: Callable[[], Executor], function: Callable[[], T]) -> T:
-        return await in_thread(executor(), function)
 
 
 def make_of_kept(blobs: Blobs, folder: str, project: str, file: UpstreamFile, key: str) -> str | None:

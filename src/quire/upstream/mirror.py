@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import structlog
 
@@ -31,9 +31,6 @@ from quire.upstream import mirrored
 from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
 from quire.upstream.mirrored import Ages, MirroredPage, Need
 from quire.upstream.page_store import Mirrored, PageStore
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 ASK_SECONDS: Final = 30.0
 """Within which the other index must have given its answer; shorter than a lease."""
@@ -197,7 +194,7 @@ class Mirror:
                 found = self._pages.by_record(name, known, record)
                 if found is not None:
                     return found
-        return await self._in_thread(self._pages.load, name, known, record)
+        return await in_thread(self._executor(), self._pages.load, name, known, record)
 
     async def _written(self, current: Mirrored) -> Mirrored | None:
         """Ask for a project; the project as it was just written, or its absence. None: it is to be read.
@@ -228,7 +225,7 @@ class Mirror:
         Not while a worker has the lease: its result would be discarded.
         """
         for _ in range(_MADE_ATTEMPTS):
-            if await self._in_thread(self._pages.enter_made, name, file, digest):
+            if await in_thread(self._executor(), self._pages.enter_made, name, file, digest):
                 return
             await asyncio.sleep(1.0)
 
@@ -280,7 +277,9 @@ class Mirror:
             self._remember_unknown(name)
             return current
         with suppress(Conflict):  # another worker has found it as well
-            found = await self._in_maker(self._keep, name, current.record, mirrored.lost(current.serial), answer)
+            found = await in_thread(
+                self._makers(), self._keep, name, current.record, mirrored.lost(current.serial), answer
+            )
             if found is not None and found.page is not None:
                 found.until = mirrored.fresh_until(found.page, self._ages, self._now())
             return found
@@ -290,14 +289,16 @@ class Mirror:
         """Ask for a project that has a record, unless another worker has changed it meanwhile."""
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
-            record = await self._in_thread(self._pages.write, record, leased)
+            record = await in_thread(self._executor(), self._pages.write, record, leased)
             answer = await self._answer(name, page.validators if page.content is not None else NO_VALIDATORS)
-            await self._in_maker(self._keep, name, record, page, answer)
+            await in_thread(self._makers(), self._keep, name, record, page, answer)
         except Conflict:
             log.debug("mirrored page was changed meanwhile", project=name)
         except UpstreamError as error:
             wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
-            await self._in_thread(self._pages.write, record, mirrored.failed(page, str(error), wait, self._now()))
+            await in_thread(
+                self._executor(), self._pages.write, record, mirrored.failed(page, str(error), wait, self._now())
+            )
             raise
 
     async def _answer(self, name: str, known: mirrored.Validators) -> Answered:
@@ -359,9 +360,3 @@ class Mirror:
             raise
         self._resume()
         return self._pages.keep(name, record, before, answer, now)
-
-    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(self._executor(), function, *args, **kwargs)
-
-    async def _in_maker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(self._makers(), function, *args, **kwargs)
