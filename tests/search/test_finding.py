@@ -1,4 +1,7 @@
-"""Finding in the catalog: names with a mistype, names with several words, and projects that need another one."""
+"""Finding in the catalog: names with a mistype, names with several words, and projects that need another one.
+
+Replaced here: how many names are compared with a mistyped one, since more of them take long to enter.
+"""
 
 from __future__ import annotations
 
@@ -171,6 +174,30 @@ def test_projects_of_other_places_hide_none(crowded: Catalog, text: str, expecte
     assert sorted(each.name for each in found.candidates) == sorted(expected)
     assert {each.place for each in found.candidates} <= {"hosted/small"}
     assert not found.is_cut
+
+
+@pytest.fixture(scope="module")
+def similar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """Two small places behind one with thousands of names that begin and end as theirs."""
+    catalog = Catalog(tmp_path_factory.mktemp("similar"))
+    names = [f"data-client-{number:04}" for number in range(1500)] + [f"f{number}st" for number in range(1500)]
+    for place, each in (("hosted/big", names), ("hosted/a-small", ["data-clienta", "feast"]), ("near", ["fable"])):
+        catalog.add_names(place, each)
+        catalog.note(place, Progress(len(each), len(each), 1.0, 1.0))
+    yield catalog
+    catalog.close()
+
+
+@pytest.mark.parametrize("places", [["hosted/a-small"], ["hosted/a-small", "near"], ["hosted/big", "hosted/a-small"]])
+@pytest.mark.parametrize(("mistyped", "name"), [("data-clientb", "data-clienta"), ("fqast", "feast")])
+def test_names_of_a_large_place_hide_no_mistype(
+    similar: Catalog, mistyped: str, name: str, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither from a reader of the small place alone, nor from one of both, however few names are compared."""
+    for most in (10_000, 1000):
+        monkeypatch.setattr(finding, "_MOST_READ_MISTYPED", most)
+        found = finding.find(similar, Query(mistyped), places).candidates
+        assert (name, "hosted/a-small") in {(each.name, each.place) for each in found}
 
 
 def test_filters_that_few_of_many_pass(crowded: Catalog) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property, partial
-from itertools import combinations, pairwise
+from itertools import accumulate, chain, combinations, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from quire.search.catalog import Catalog, Row
@@ -28,6 +29,8 @@ _MOST_MATCHES: Final = 5000
 """Matches that are filtered."""
 _MOST_READ: Final = 100_000
 """Names that are compared one by one, where many have the parts of one."""
+_MOST_READ_MISTYPED: Final = 10_000
+"""The same for a mistyped name, which takes longer."""
 _MOST_PLACES: Final = 8
 """Places among which words are looked up at once; a search of more looks among all."""
 _MOST_POSTINGS: Final = 1000
@@ -57,6 +60,8 @@ class Candidate(NamedTuple):
 
 
 _Step: TypeAlias = Callable[[], list[Candidate]]
+_Texts: TypeAlias = tuple[str, ...]
+"""Parts of a name."""
 
 
 class Found(NamedTuple):
@@ -279,14 +284,25 @@ class _Finding:
 
     def _named_with(self, texts: Sequence[str], most: int) -> list[tuple[Any, ...]]:
         """The projects whose names have all of these texts inside, by the names of these places alone."""
-        marks = ", ".join("?" * len(self._places))
+        own, values = self._own_names(_MOST_READ)
         named = " AND ".join(["instr(m.name, ?)"] * len(texts))
         sql = (
-            f"SELECT {_COLUMNS} FROM (SELECT id, name FROM projects INDEXED BY by_place WHERE place IN ({marks})"  # noqa: S608
-            f" LIMIT ?) m CROSS JOIN projects p ON p.id = m.id WHERE {named} AND {self._filter.where} LIMIT ?"
+            f"SELECT {_COLUMNS} FROM ({own}) m CROSS JOIN projects p ON p.id = m.id"  # noqa: S608 - ours
+            f" WHERE {named} AND {self._filter.where} LIMIT ?"
         )
-        values = (*self._places, _MOST_READ, *texts, *self._filter.values, most)
-        return self._connection.execute(sql, values).fetchall()
+        return self._connection.execute(sql, (*values, *texts, *self._filter.values, most)).fetchall()
+
+    def _own_names(self, most: int) -> tuple[str, list[object]]:
+        """The numbers and names, between `^` and `$`, of so many projects of these places, as SQL. Those of the
+        smallest places are first, so that a large one hides none of a small one."""
+        sizes = dict[str, int](self._connection.execute("SELECT place, total FROM places"))
+        ordered = sorted(self._places, key=lambda place: sizes.get(place, 0))
+        sums = accumulate(sizes.get(place, 0) for place in ordered)
+        whole = max(1, sum(each <= most for each in sums))
+        parts = [each for each in (ordered[:whole], ordered[whole : whole + 1]) if each]
+        named = "SELECT id, '^' || name || '$' AS name FROM projects INDEXED BY by_place WHERE place IN"
+        own = " UNION ALL ".join(f"{named} ({', '.join('?' * len(each))})" for each in parts)
+        return f"{own} LIMIT ?", [*chain(*parts), most]
 
     def _mistyped(self, name: str) -> list[Candidate]:
         """The projects whose names have parts of this one, and are few edits away; none where a name begins with this
@@ -294,23 +310,45 @@ class _Finding:
         most = most_edits(name)
         if not most or any(each.name.startswith(name) for each in self._found.values()):
             return []
-        near = (self._near(name, matches, most) for matches in _parts(f"^{name}$", most + 1) if matches)
-        return next(filter(None, near), [])
+        pairs, single = _parts(f"^{name}$", most + 1)
+        near, is_cut = list[Candidate](), False
+        for wanted in (pairs, single):
+            if not near:
+                numbers, has_more = self._having_most(wanted)
+                near = self._near(name, numbers, most)
+                is_cut |= has_more
+        if is_cut and (len(self._places) > 1 or self._has_others):  # these have names that others may hide
+            near = list(dict.fromkeys(near + self._near(name, self._own_having_most(name, single, most), most)))
+        return sorted(near, key=lambda each: (distance(name, each.name, most), each.name))
 
-    def _near(self, name: str, matches: Sequence[str], most: int) -> list[Candidate]:
-        """Names that fulfil most of these, and are at most so many edits away."""
-        one = "SELECT rowid FROM (SELECT rowid FROM names WHERE names MATCH ? LIMIT ?)"
+    def _having_most(self, wanted: Sequence[_Texts]) -> tuple[list[int], bool]:
+        """The projects, of all places, whose names have most of these; and whether there may be more with one."""
+        number, is_cut = Counter[int](), False
+        for texts in wanted:
+            match = _all_of(each for text in texts for each in _trigrams(text)[:_MOST_TRIGRAMS])
+            sql = "SELECT rowid FROM names WHERE names MATCH ? LIMIT ?"
+            found = [row for (row,) in self._connection.execute(sql, (match, _MOST_POSTINGS))]
+            number.update(found)
+            is_cut |= len(found) == _MOST_POSTINGS
+        return [row for row, _ in number.most_common(_MOST_COMPARED)], is_cut
+
+    def _own_having_most(self, name: str, wanted: Sequence[_Texts], most: int) -> list[int]:
+        """The same by the names of these places alone, without those that are too short or too long."""
+        own, values = self._own_names(_MOST_READ_MISTYPED)
+        number = " + ".join(f"({' AND '.join(['instr(name, ?)'] * len(texts))})" for texts in wanted)
         sql = (
-            f"SELECT rowid FROM ({' UNION ALL '.join([one] * len(matches))})"  # noqa: S608 - ours
-            " GROUP BY rowid ORDER BY count(*) DESC, rowid LIMIT ?"
+            f"SELECT id, {number} AS number FROM ({own})"  # noqa: S608 - ours
+            " WHERE length(name) BETWEEN ? AND ? AND number > 0 ORDER BY number DESC LIMIT ?"
         )
-        values = [value for each in matches for value in (each, _MOST_POSTINGS)]
-        compared = [row for (row,) in self._connection.execute(sql, (*values, _MOST_COMPARED))]
-        marks = ", ".join("?" * len(compared))
+        bounds = (len(f"^{name}$") - most, len(f"^{name}$") + most, _MOST_COMPARED)
+        return [row for row, _ in self._connection.execute(sql, (*chain(*wanted), *values, *bounds))]
+
+    def _near(self, name: str, numbers: Sequence[int], most: int) -> list[Candidate]:
+        """The projects of these whose names are at most so many edits away."""
+        marks = ", ".join("?" * len(numbers))
         sql = f"SELECT {_COLUMNS} FROM projects p WHERE p.id IN ({marks}) AND {self._filter.where}"  # noqa: S608 - ours
-        rows = [Candidate(*each) for each in self._connection.execute(sql, (*compared, *self._filter.values))]
-        near = [(distance(name, each.name, most), each.name, each) for each in rows]
-        return [each for edits, _, each in sorted(near) if edits <= most]
+        rows = self._connection.execute(sql, (*numbers, *self._filter.values))
+        return [each for each in (Candidate(*row) for row in rows) if distance(name, each.name, most) <= most]
 
 
 def _filter_of(query: Query, places: Sequence[str]) -> _Filter:
@@ -362,17 +400,16 @@ def _all_of(trigrams: Iterable[str]) -> str:
     return " AND ".join(f'"{each}"' for each in trigrams)
 
 
-def _parts(text: str, number: int) -> tuple[list[str], list[str]]:
+def _parts(text: str, number: int) -> tuple[list[_Texts], list[_Texts]]:
     """How to find texts with fewer than `number` mistypes: by each pair of so many parts, of which nearly always one is
     right, and by each part. Two letters that changed places may be in two parts, so a part has not the letters beside
     another one. A short text has its trigrams alone as parts."""
     room = len(text) - 2 * (number - 1)
     if room < number * _TRIGRAM:
-        return [], [_all_of([each]) for each in dict.fromkeys(_trigrams(text))]
+        return [], [(each,) for each in dict.fromkeys(_trigrams(text))]
     ends = [room * each // number for each in range(number + 1)]
-    inside = ((begin + 2 * place, end + 2 * place) for place, (begin, end) in enumerate(pairwise(ends)))
-    parts = [_trigrams(text[begin:end])[:_MOST_TRIGRAMS] for begin, end in inside]
-    return [_all_of(first + second) for first, second in combinations(parts, 2)], [_all_of(each) for each in parts]
+    parts = [text[begin + 2 * place : end + 2 * place] for place, (begin, end) in enumerate(pairwise(ends))]
+    return [*combinations(parts, 2)], [(each,) for each in parts]
 
 
 def _begins_one(parts: Sequence[str], word: str) -> bool:
