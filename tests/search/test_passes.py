@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from quire.search.catalog import Catalog, Progress, SearchUnavailable
 from quire.search.facts import Facts
 from quire.search.keeping import Keeper
 from quire.search.places import DROP_INS, places_of
+from quire.search.query import PAGE_SIZE, Query
 from quire.store.bucket.objects import Listed, Object, Unchanged, Version
 from quire.store.bucket.store import BucketStore
 from quire.store.faults import Fault
@@ -32,6 +33,8 @@ from quire.store.memory import MemoryStore
 from tests.index.test_index import staged_wheel
 from tests.search.rig import Rig, rig
 from tests.store.bucket.memory import MemoryBucket
+
+WORDS = [f"word{number}" for number in range(60)]
 
 
 class Aged(MemoryBucket):
@@ -143,12 +146,11 @@ def test_a_pass_that_found_no_room_is_made_again(tmp_path: Path, monkeypatch: py
         made.publish("two")
         made.make_pass()
         fill(made.keeper.catalog)
-        made.publish("two", "2.0", keywords=",".join(f"word{number}" for number in range(60)))
+        made.publish("two", "2.0", keywords=",".join(WORDS))
         bucket.since = time.time()
         made.make_pass(hours=48)
         assert made.version("two") == "1.0"
         monkeypatch.setattr(schema, "MOST_BYTES", 2**30)
-        made.keeper.catalog.close()  # the connections that know the old bound
         assert made.keeper.look([made.place]) == []
         later = time.time() + 3600
         monkeypatch.setattr(keeping, "now", lambda: later)
@@ -164,16 +166,46 @@ def test_a_full_catalog_takes_no_search_away(tmp_path: Path, monkeypatch: pytest
         made.publish("one", keywords="apple")
         assert await made.names("apple") == ["one"]
         fill(made.keeper.catalog)
-        made.publish("two", keywords=",".join(["apple", *(f"word{number}" for number in range(60))]))
+        made.publish("two", keywords=",".join(["apple", *WORDS]))
         with capture_logs() as lines:
             for _ in range(3):
                 assert await made.names("apple") == ["one"]
         assert [line["event"] for line in lines] == ["search catalog not complete"]
         assert await made.names("two") == ["two"]
         monkeypatch.setattr(schema, "MOST_BYTES", 2**30)
-        made.keeper.catalog.close()  # the connections that know the old bound
         made.make_pass()
         assert await made.names("apple") == ["one", "two"]
+
+    with rig(tmp_path, MemoryStore()) as made:
+        asyncio.run(scenario(made))
+
+
+def test_projects_leave_a_full_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal takes room as well, until it frees some; then there is room for others."""
+    monkeypatch.setattr(schema, "MOST_BYTES", 200 * 4096)
+    with closing(Catalog(tmp_path)) as catalog:
+        fill(catalog)
+        names = list(catalog.tags(DROP_INS))
+        for name in names:
+            catalog.remove(DROP_INS, [name])
+        assert catalog.tags(DROP_INS) == {}
+        fill(catalog)
+        assert len(catalog.tags(DROP_INS)) > len(names) // 4
+        assert catalog.path.stat().st_size <= 200 * 4096
+
+
+def test_a_project_that_is_gone_is_no_result(tmp_path: Path) -> None:
+    """Though a catalog that could not be written has it: it is not counted, and takes no place of another on a page."""
+    names = [f"apple-{number:02}" for number in range(1, PAGE_SIZE)]
+
+    async def scenario(made: Rig) -> None:
+        for name in ("an-apple", *names):
+            made.publish(name)
+        made.make_pass()
+        made.keeper.learn(made.place.key, "apple-00", "x", Facts(display="apple-00"))
+        found = await made.searching.search(made.reader, Query("apple"), None)
+        assert sorted(hit.name for hit in found.hits) == ["an-apple", *names]
+        assert (found.total, found.has_more) == (PAGE_SIZE, False)
 
     with rig(tmp_path, MemoryStore()) as made:
         asyncio.run(scenario(made))

@@ -21,7 +21,7 @@ import msgspec
 from quire.domain.errors import StoreError, reason_of
 from quire.domain.structs import decode_as
 from quire.search.facts import Facts
-from quire.search.schema import FILE, connect
+from quire.search.schema import FILE, bound, connect
 
 T = TypeVar("T")
 
@@ -137,16 +137,17 @@ class Catalog:
         )
 
     def remove(self, place: str, names: Sequence[str]) -> None:
-        """Remove projects of a place."""
+        """Remove projects of a place, also of a catalog that has no room for more."""
         self._write(
             lambda connection: connection.executemany(
                 "DELETE FROM projects WHERE place = ? AND name = ?", [(place, name) for name in names]
-            )
+            ),
+            removes=True,
         )
 
     def forget(self, place: str) -> None:
         """Remove a place that has no projects any more."""
-        self._write(lambda connection: connection.execute("DELETE FROM places WHERE place = ?", (place,)))
+        self._write(lambda connection: connection.execute("DELETE FROM places WHERE place = ?", (place,)), removes=True)
 
     def put(self, place: str, found: Mapping[str, tuple[str, Facts]]) -> None:
         """Enter what is known of projects: by name, the tag of the state and the facts."""
@@ -188,8 +189,9 @@ class Catalog:
         for _, connection in idle:
             connection.close()
 
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
+    def _write(self, change: Callable[[sqlite3.Connection], object], *, removes: bool = False) -> None:
         with self.reading() as connection:
+            bound(connection, removes=removes)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 change(connection)

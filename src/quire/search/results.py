@@ -201,7 +201,7 @@ class Searching:
         readable = self._readable(reader, index)
         chosen = {name: each for name, each in readable.items() if not query.indexes or name in query.indexes}
         scope = _Scope(chosen, self._places)
-        looked = await self._look(scope, partial(self._looked, query, scope.keys(query.origins), [*scope.places]))
+        looked = await self._look(scope, partial(self._looked, query, scope))
         asked = [(scope.owner[row.place], row) for row in looked.rows]
         if query.page == 1 and query.name:
             known = {(index, row.name) for index, row in asked}
@@ -220,20 +220,22 @@ class Searching:
             indexes=tuple(readable),
         )
 
-    def _looked(self, query: Query, keys: Sequence[str], places: Sequence[str]) -> _Looked:
+    def _looked(self, query: Query, scope: _Scope) -> _Looked:
         """The part of the catalog that a page of a query needs. Blocks."""
-        catalog = self._keeper.catalog
+        catalog, keys = self._keeper.catalog, scope.keys(query.origins)
         found = finding.find(catalog, query, keys)
+        # Where the catalog cannot be written it has projects that are gone.
+        there = [each for each in found.candidates if _has(scope.names[each.place], each.name)]
         begin = (query.page - 1) * PAGE_SIZE
-        wanted = [each.number for each in found.candidates[begin : begin + PAGE_SIZE]]
+        wanted = [each.number for each in there[begin : begin + PAGE_SIZE]]
         rows = catalog.rows(wanted)
         names = {row.name for row in rows.values()} | ({query.name} if query.name else set())
         return _Looked(
             [rows[number] for number in wanted if number in rows],
-            len(found.candidates),
+            len(there),
             found.is_cut,
             finding.count_dependents(catalog, names, keys, MOST_COUNTED) if keys else {},
-            list(catalog.progress(places).values()),
+            list(catalog.progress(scope.places).values()),
         )
 
     async def newest(self, reader: Reader, index: str | None, number: int) -> list[Hit]:

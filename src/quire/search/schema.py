@@ -19,6 +19,8 @@ FILE: Final = "search-2.sqlite"
 """The number is that of the schema."""
 MOST_BYTES: Final = 2 * 1024**3
 """Of the file; what does not fit any more is not found by its words."""
+_RESERVED: Final = 8
+"""One part of so many of the file is for removals alone: until they free room, they take some."""
 _PAGE: Final = 4096
 _MOST_JOURNAL: Final = 16 * 1024**2
 _CACHE_KIB: Final = 8192
@@ -91,11 +93,16 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit={_MOST_JOURNAL}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA synchronous=OFF")  # it is made again after a loss of power
-        connection.execute(f"PRAGMA max_page_count={MOST_BYTES // _PAGE}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def bound(connection: sqlite3.Connection, *, removes: bool) -> None:
+    """Bound the file before a change: a removal, or any other. Raises sqlite3.Error."""
+    most = MOST_BYTES // _PAGE
+    connection.execute(f"PRAGMA max_page_count={most if removes else most - most // _RESERVED}")
 
 
 def _make(path: Path) -> None:
