@@ -37,6 +37,7 @@ class Rig(NamedTuple):
     keeper: Keeper
     searching: Searching
     reader: Reader
+    threads: Threads
 
     @property
     def place(self) -> Place:
@@ -72,6 +73,10 @@ class Rig(NamedTuple):
             catalog.note(key, before._replace(checked=before.checked - 3600 * hours))
         wait(self.keeper.look([self.place]))
 
+    def finish_work(self) -> None:
+        """Wait for the long work that was begun: it has one thread."""
+        self.threads.catalogers().submit(int).result()
+
 
 @contextmanager
 def rig(folder: Path, store: Store, *indexes: str, waits: bool = False) -> Iterator[Rig]:
@@ -96,7 +101,7 @@ def rig(folder: Path, store: Store, *indexes: str, waits: bool = False) -> Itera
     searching = Searching(lambda name, _: served.get(name), "main", AccessRules(), keeper, run)
     document = AccessDocument(indexes={name: IndexDefinition() for name in indexes})
     try:
-        yield Rig(store, served, keeper, searching, Reader(ANONYMOUS, AccessState(document)))
+        yield Rig(store, served, keeper, searching, Reader(ANONYMOUS, AccessState(document)), threads)
     finally:
         searching.close()
         threads.close()

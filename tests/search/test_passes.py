@@ -1,7 +1,7 @@
 """Passes through a place: what they find, and in a bucket the requests that they take.
 
-Replaced here: the most bytes of a catalog, since two gigabytes take long to fill, and the clock by which a pass that
-found no room is made again.
+Replaced here: the most bytes of a catalog, since two gigabytes take long to fill; how long a writer waits for another
+one, since ten seconds are long; and the clock by which work that failed is done again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument
+from quire.access.principals import ANONYMOUS
 from quire.catalog.hosted import Hosted
 from quire.domain.errors import StoreError
 from quire.index.index import Index
@@ -26,6 +29,7 @@ from quire.search.facts import Facts
 from quire.search.keeping import Keeper
 from quire.search.places import DROP_INS, places_of
 from quire.search.query import PAGE_SIZE, Query
+from quire.search.results import Reader
 from quire.store.bucket.objects import Listed, Object, Unchanged, Version
 from quire.store.bucket.store import BucketStore
 from quire.store.faults import Fault
@@ -208,6 +212,36 @@ def test_a_project_that_is_gone_is_no_result(tmp_path: Path) -> None:
         assert (found.total, found.has_more) == (PAGE_SIZE, False)
 
     with rig(tmp_path, MemoryStore()) as made:
+        asyncio.run(scenario(made))
+
+
+def test_an_index_that_could_not_be_forgotten_is_forgotten_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a search after a while, without another change of the indexes."""
+
+    async def scenario(made: Rig) -> None:
+        made.publish("one")
+        made.publish("two", index="team")
+        assert await made.names() == ["one", "two"]
+        catalog = made.keeper.catalog
+        alone = made._replace(reader=Reader(ANONYMOUS, AccessState(AccessDocument())))
+        catalog.close()  # the connections that wait for long
+        with closing(schema.connect(catalog.path)) as other, monkeypatch.context() as patched:
+            other.execute("BEGIN IMMEDIATE")
+            patched.setattr(schema, "_BUSY_SECONDS", 0.0)
+            assert await alone.names() == ["one"]
+            made.finish_work()
+        assert await alone.names() == ["one"]
+        made.finish_work()
+        assert "hosted/team" in catalog.places()
+        later = time.time() + 3600
+        monkeypatch.setattr(keeping, "now", lambda: later)
+        assert await alone.names() == ["one"]
+        made.finish_work()
+        assert "hosted/team" not in catalog.places()
+
+    with rig(tmp_path, MemoryStore(), "team") as made:
         asyncio.run(scenario(made))
 
 

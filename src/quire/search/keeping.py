@@ -65,6 +65,8 @@ class Keeper:
         self._under_way: dict[str, Future[None]] = {}
         self._full_until: dict[str, float] = {}
         """By place for which there was no room, when to try again."""
+        self._forget_again: tuple[float, Callable[[str], bool]] | None = None
+        """When to try again to remove the places that are no more, and whether one is."""
         self._is_closing = False
 
     def names(self, places: Sequence[Place]) -> list[tuple[str, ...]]:
@@ -80,6 +82,9 @@ class Keeper:
         `names`: those of the places, if they were read just now. Raises StoreError.
         """
         self._forget_names_of_other_file()
+        again = self._forget_again
+        if again is not None and now() >= again[0]:
+            self.forget(again[1])
         progress = self.catalog.progress([place.key for place in places])
         for place, found in zip(places, self.names(places) if names is None else names, strict=True):
             known = progress[place.key]
@@ -98,6 +103,7 @@ class Keeper:
         """Begin to remove all places that are no more. `is_there`: whether one is, by its key."""
         with self._lock:
             self._known = {key: names for key, names in self._known.items() if is_there(key)}
+            self._forget_again = None
             if not self._is_closing:
                 self._executor().submit(self._forget, is_there)
 
@@ -189,6 +195,7 @@ class Keeper:
                     self.catalog.forget(place)
         except (QuireError, OSError) as error:
             log.warning("search catalog has places that are no more", error=str(error))
+            self._forget_again = now() + PASS_SECONDS, is_there
 
     def _pass(self, place: Place) -> None:
         """Make a place in the catalog like the store."""
