@@ -9,7 +9,7 @@ from quire.search.schema import connect
 
 
 def test_all_that_open_a_new_catalog_at_once_get_it(tmp_path: Path) -> None:
-    """Such as the workers of a server at its first searches. Nothing is left beside it."""
+    """Such as the workers of a server at its first searches. No unfinished file is left beside it."""
     failures: list[Exception] = []
     for number in range(20):
         path, start = tmp_path / str(number) / "catalog", threading.Barrier(8)
@@ -29,5 +29,7 @@ def test_all_that_open_a_new_catalog_at_once_get_it(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert [each.name for each in path.parent.iterdir()] == [path.name]
+        # SQLite leaves its own files where the last two connections are closed at the same time.
+        own = {f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm")}
+        assert {each.name for each in path.parent.iterdir()} <= own
     assert failures == []
