@@ -204,6 +204,16 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "Files of upstreams that were refused",
+        "short",
+        (
+            (
+                "{{upstream}} {{kind}}",
+                "sum by (upstream, kind) (increase(quire_mirror_refused_files_total$OF[$__rate_interval]))",
+            ),
+        ),
+    ),
+    (
         "Bytes from upstreams and of their files",
         "Bps",
         (

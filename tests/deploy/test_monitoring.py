@@ -254,6 +254,13 @@ CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
         60,
         {"upstream": "pypi"},
     ),
+    ("QuireMirrorRefused", {'quire_mirror_refused_files_total{upstream="pypi",kind="file"}': "1x60"}, 60, None),
+    (
+        "QuireMirrorRefused",
+        {'quire_mirror_refused_files_total{upstream="pypi",kind="file"}': "0x40 1x20"},
+        60,
+        {"upstream": "pypi", "kind": "file"},
+    ),
     ("QuireAccessRefused", {'quire_access_refused_total{reason="login_needed"}': "0+100x60"}, 60, None),
     ("QuireAccessRefused", {'quire_access_refused_total{reason="forbidden"}': "0+20x60"}, 60, {"reason": "forbidden"}),
     *(

@@ -157,6 +157,10 @@ class UpstreamBusy(UpstreamError):
         self.wait = wait
 
 
+class UpstreamMismatch(UpstreamError):
+    """Another index gives other bytes than its page announces."""
+
+
 class ConfigurationError(QuireError):
     """A setting, a flag or a file named by one is wrong; the program cannot start."""
 

@@ -22,7 +22,15 @@ from typing import Final
 import msgspec
 import structlog
 
-from quire.domain.errors import BlobMissing, Conflict, NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.errors import (
+    BlobMissing,
+    Conflict,
+    NotFound,
+    StoreError,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamMismatch,
+)
 from quire.domain.structs import decode_as
 from quire.process.in_thread import in_thread
 from quire.store.contracts import Blobs, Staging, Store
@@ -104,7 +112,7 @@ class MirroredDocuments:
 
         def check(body: bytes) -> None:
             if not is_of(body, str(file.metadata)):
-                raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
+                raise UpstreamMismatch(f"The metadata of {file.filename} has another digest than its page announces.")
 
         url = beside(file.url, METADATA)
         assert isinstance(file.metadata, str)
@@ -137,7 +145,11 @@ class MirroredDocuments:
                 body = await response.body(wanted.limit)
         except TimeoutError:
             raise UpstreamBusy(f"The {wanted.what} does not arrive; repeat later.") from None
-        check(body)
+        try:
+            check(body)
+        except UpstreamError:
+            self._server.tally.refused[wanted.kind] += 1
+            raise
         self._server.tally.files[wanted.kind, "fetched"] += 1
         if self._writable:
             await in_thread(self._writers(), self._keep, key, body, wanted.digest)

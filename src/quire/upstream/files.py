@@ -22,7 +22,7 @@ from typing import Final
 
 import structlog
 
-from quire.domain.errors import BlobMissing, NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.errors import BlobMissing, NotFound, StoreError, UpstreamBusy, UpstreamError, UpstreamMismatch
 from quire.domain.reserved import MIRROR
 from quire.process.in_thread import in_thread
 from quire.store.contracts import Staging, Store
@@ -279,6 +279,8 @@ class MirroredFiles:
             sentence = str(error) or f"The fetch of {file.filename} was ended."
             if staging is not None:
                 await in_thread(self._writers(), staging.discard)
+            if isinstance(error, UpstreamMismatch):
+                self._server.tally.refused["file"] += 1
             # Last: a reader that learns of the failure may ask again at once, and must not meet this fetch then.
             if arrival is not None and not arrival.is_over:
                 arrival.fail(sentence)
@@ -312,7 +314,7 @@ class MirroredFiles:
                 if seconds > _PATIENCE and received < _SLOWEST * seconds:
                     raise UpstreamBusy(f"The file {file.filename} arrives too slowly; repeat later.")
                 if received > arrival.size:
-                    raise UpstreamError(
+                    raise UpstreamMismatch(
                         f"The file {file.filename} has more than the {arrival.size} bytes that it should."
                     )
                 if received == len(piece):
@@ -330,7 +332,7 @@ class MirroredFiles:
         if received != arrival.size:
             raise UpstreamBusy(f"The file {file.filename} ended after {received} of {arrival.size} bytes.")
         if not compare_digest(digest.hexdigest(), file.hashes["sha256"]):
-            raise UpstreamError(
+            raise UpstreamMismatch(
                 f"The file {file.filename} has the SHA-256 {digest.hexdigest()}, but its page announces "
                 f"{file.hashes['sha256']}; nothing was kept."
             )
@@ -413,7 +415,7 @@ def _size(file: UpstreamFile, response: Response) -> int:
     said = response.headers.get("Content-Length", "")
     length = int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
     if file.size is not None and length is not None and file.size != length:
-        raise UpstreamError(
+        raise UpstreamMismatch(
             f"The file {file.filename} has {length} bytes, but its page announces {file.size}; it is not fetched."
         )
     size = length if file.size is None else file.size

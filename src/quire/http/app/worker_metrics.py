@@ -300,6 +300,8 @@ def _of_upstream(name: str, tally: UpstreamTally) -> Iterator[Value]:
         yield catalog.MIRROR_PAGE_LOOKS, (name, result), [number]
     for labels, number in tally.files.items():
         yield catalog.MIRROR_FILE_LOOKS, (name, *labels), [number]
+    for kind, number in tally.refused.items():
+        yield catalog.MIRROR_REFUSED, (name, kind), [number]
     yield catalog.MIRROR_SENT, (name,), [tally.sent]
 
 

@@ -152,6 +152,12 @@ MIRROR_PAGE_LOOKS = Metric(
 MIRROR_FILE_LOOKS = Metric(
     "quire_mirror_files_total", "counter", "Requests for files of upstreams.", ("upstream", "kind", "result")
 )
+MIRROR_REFUSED = Metric(
+    "quire_mirror_refused_files_total",
+    "counter",
+    "Files of upstreams whose bytes were refused, since they are not those that the page announces.",
+    ("upstream", "kind"),
+)
 MIRROR_SENT = Metric(
     "quire_mirror_sent_bytes_total",
     "counter",
@@ -213,6 +219,7 @@ METRICS = (
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
+    MIRROR_REFUSED,
     *(UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING, UPSTREAM_PAUSED, STARTED, IN_FLIGHT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED, BACKUP),

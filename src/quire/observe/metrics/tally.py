@@ -56,7 +56,7 @@ class UpstreamTally:
 
     __slots__ = (
         *("answered_at", "failed_at", "failing_since", "files", "pages", "pauses"),
-        *("paused_until", "received", "requests", "sent"),
+        *("paused_until", "received", "refused", "requests", "sent"),
     )
 
     def __init__(self) -> None:
@@ -66,6 +66,8 @@ class UpstreamTally:
         self.pauses = 0
         self.pages = dict.fromkeys(MIRROR_PAGES, 0)
         self.files = {(kind, result): 0 for kind in MIRROR_KINDS for result in MIRROR_FILES}
+        self.refused = dict.fromkeys(MIRROR_KINDS, 0)
+        """Files whose bytes are not those that the page announces, and documents beside them."""
         self.sent = 0
         """Bytes of files to clients."""
         self.answered_at = 0.0
