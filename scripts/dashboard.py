@@ -17,6 +17,8 @@ _SOURCE = {"type": "prometheus", "uid": "${source}"}
 _OF = '{job="$job", instance=~"$instance"}'
 _ERRORS = '{job="$job", instance=~"$instance", status=~"[45].."}'
 _DURATIONS = "sum by (le, route) (rate(quire_request_duration_seconds_bucket$OF[$__rate_interval]))"
+_OF_BUCKET = "sum by (le, kind) (rate(quire_bucket_request_duration_seconds_bucket$OF[$__rate_interval]))"
+_QUANTILES = (("median", 0.5), ("99 of 100", 0.99))
 
 
 def _by_kind(name: str) -> str:
@@ -57,7 +59,7 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
                 f"{name} {{{{route}}}}",
                 f"histogram_quantile({quantile}, {_DURATIONS})",
             )
-            for name, quantile in (("median", 0.5), ("99 of 100", 0.99))
+            for name, quantile in _QUANTILES
         ),
     ),
     (
@@ -144,6 +146,13 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
                 "{{kind}}",
                 f"{_by_kind('quire_bucket_request_seconds_total')} / {_by_kind('quire_bucket_requests_total')}",
             ),
+        ),
+    ),
+    (
+        "Duration of requests to the bucket",
+        "s",
+        tuple(
+            (f"{name} {{{{kind}}}}", f"histogram_quantile({quantile}, {_OF_BUCKET})") for name, quantile in _QUANTILES
         ),
     ),
     (

@@ -33,7 +33,7 @@ from quire.observe.metrics.catalog import METRICS, Metric
 from quire.observe.metrics.files import Value, own_file, page, write
 from quire.observe.metrics.tally import Tally
 from quire.store.posix.store import PosixStore
-from tests.asking import OPEN, Site, basic, password_file, publish, publish_wheel, serve
+from tests.asking import BUCKET_IN_MEMORY, OPEN, Site, basic, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import environment, free_port, quire_command, run_quire, running, until
 from tests.upstreams import serving_index
@@ -210,7 +210,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         "error": set(catalog.STORE_ERRORS),
         "kind": {*catalog.BUCKET_KINDS, *catalog.MIRROR_KINDS},
         "outcome": {*catalog.BUCKET_OUTCOMES, *catalog.UPSTREAM_OUTCOMES},
-        "le": {*map(str, catalog.SECONDS), "+Inf"},
+        "le": {*map(str, (*catalog.SECONDS, *catalog.BUCKET_BOUNDS)), "+Inf"},
     }
     for _, labels in samples(body):
         for name, label in labels:
@@ -303,6 +303,29 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
         for metric in expected:
             assert (families[metric.family].type, families[metric.family].documentation) == (metric.kind, metric.help)
             assert labels_of(metric) >= {name for sample in families[metric.family].samples for name in sample.labels}
+
+
+def test_requests_to_a_bucket_have_a_histogram_of_their_durations(tmp_path: Path) -> None:
+    """By kind, with the same number and sum as the counters of requests and seconds; a listing has no duration."""
+    with serve(tmp_path, *OPEN, place=f"{BUCKET_IN_MEMORY}/@") as site:
+        publish_wheel(site, "acme")
+        assert site.get("/simple/acme/").status_code == 200
+        text = answered(site)
+    found = samples(text)
+    number = {kind: of_kind(found, "quire_bucket_requests_total", kind) for kind in catalog.BUCKET_KINDS}
+    assert min(number["get"], number["put"]) > 0
+    name = "quire_bucket_request_duration_seconds"
+    for kind in ("get", "put"):
+        assert value(text, f"{name}_count", kind=kind) == number[kind]
+        assert value(text, f"{name}_sum", kind=kind) == value(text, "quire_bucket_request_seconds_total", kind=kind) > 0
+        bounds = {dict(labels)["le"] for each, labels in found if each == f"{name}_bucket" and ("kind", kind) in labels}
+        assert bounds == {*map(str, catalog.BUCKET_BOUNDS), "+Inf"}
+    assert of_kind(found, f"{name}_count", "list") == 0
+
+
+def of_kind(found: Samples, name: str, kind: str) -> float:
+    """The sum of a metric's samples of one kind."""
+    return sum(number for (each, labels), number in found.items() if each == name and ("kind", kind) in labels)
 
 
 def labels_of(metric: Metric) -> set[str]:

@@ -91,6 +91,7 @@ def test_each_outcome_is_counted(bucket: ObjectBucket) -> None:
     assert bucket.counts.requests == {"get": 4, "put": 4, "head": 1}
     assert (bucket.counts.received, bucket.counts.sent, bucket.counts.retries) == (7, 5, 0)
     assert all(seconds > 0 for seconds in bucket.counts.seconds.values())
+    assert {kind: sum(bins) for kind, bins in bucket.counts.bins.items()} == bucket.counts.requests
 
 
 def test_a_retry_is_counted(bucket: ObjectBucket) -> None:

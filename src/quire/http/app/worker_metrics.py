@@ -271,6 +271,8 @@ def _of_bucket(counts: Counts) -> Iterator[Value]:
         yield catalog.BUCKET_REQUESTS, (kind, outcome), [number]
     for kind, seconds in counts.seconds.copy().items():
         yield catalog.BUCKET_SECONDS, (kind,), [seconds]
+        if (bins := counts.bins.get(kind)) is not None:
+            yield catalog.BUCKET_DURATION, (kind,), [seconds, *bins]
     yield catalog.BUCKET_RETRIES, (), [counts.retries]
     yield catalog.BUCKET_RECEIVED, (), [counts.received]
     yield catalog.BUCKET_SENT, (), [counts.sent]

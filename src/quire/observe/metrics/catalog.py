@@ -8,6 +8,14 @@ from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 
+SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""The upper bounds of the histogram of durations of requests; one more bin is above all, as of any histogram."""
+BUCKET_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The same of requests to a bucket, over a network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -20,6 +28,8 @@ class Metric:
     labels: tuple[str, ...] = ()
     merge: Callable[[Iterable[float]], float] = sum
     """How the values of the workers become one."""
+    bounds: tuple[float, ...] = SECONDS
+    """Of a histogram: the upper bounds of its bins, in seconds."""
 
     @property
     def family(self) -> str:
@@ -31,12 +41,6 @@ def _first(times: Iterable[float]) -> float:
     """The earliest of times of which 0 is none."""
     return min((each for each in times if each), default=0.0)
 
-
-SECONDS = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
-"""The upper bounds of the histogram of durations; one more bin is above all."""
 
 NAMING = frozenset({"index", "upstream"})
 """The labels of which operators choose the values; a sender that may not read every index is told none of them."""
@@ -102,6 +106,13 @@ STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that th
 BUCKET_REQUESTS = Metric("quire_bucket_requests_total", "counter", "Requests to the bucket.", ("kind", "outcome"))
 BUCKET_SECONDS = Metric(
     "quire_bucket_request_seconds_total", "counter", "Time until the answers to these requests.", ("kind",)
+)
+BUCKET_DURATION = Metric(
+    "quire_bucket_request_duration_seconds",
+    "histogram",
+    "Time until the answers to requests to the bucket, but for listings and parts of large files.",
+    ("kind",),
+    bounds=BUCKET_BOUNDS,
 )
 BUCKET_RETRIES = Metric("quire_bucket_retries_total", "counter", "Requests to the bucket that were tried again.")
 BUCKET_RECEIVED = Metric("quire_bucket_received_bytes_total", "counter", "Bytes of objects that were read.")
@@ -216,7 +227,7 @@ INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and t
 
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
-    *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
+    *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_DURATION, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
     MIRROR_REFUSED,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from quire.observe.metrics.catalog import METRICS, NAMING, SECONDS, Metric
+from quire.observe.metrics.catalog import METRICS, NAMING, Metric
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
@@ -34,7 +34,6 @@ _EXITED = "dead"
 _OWN = re.compile(r"[0-9]+-[0-9]+(\.json|\.new)")
 """The names of files of one process. The folder has other things as well (`quire.process.siblings`)."""
 _BY_NAME = {metric.name: metric for metric in METRICS}
-_BOUNDS = (*map(str, SECONDS), "+Inf")
 _DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
 
 
@@ -133,7 +132,7 @@ def _add_samples(family: Family, metric: Metric, labels: dict[str, str], numbers
         family.add_sample(metric.name, labels, numbers[0])
         return
     total, *bins = numbers
-    for bound, count in zip(_BOUNDS, accumulate(bins), strict=False):
+    for bound, count in zip((*map(str, metric.bounds), "+Inf"), accumulate(bins), strict=False):
         family.add_sample(f"{metric.name}_bucket", labels | {"le": bound}, count)
     family.add_sample(f"{metric.name}_count", labels, sum(bins))
     family.add_sample(f"{metric.name}_sum", labels, total)

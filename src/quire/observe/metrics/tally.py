@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 
 from quire.observe.metrics.catalog import (
+    BUCKET_BOUNDS,
     CACHES,
     LOGIN_RESULTS,
     MAX_UPSTREAMS,
@@ -183,6 +184,8 @@ class Counts:
         """Requests by kind (get, head, put, delete, list) and outcome; see `BUCKET_OUTCOMES` of the metrics."""
         self.seconds: dict[str, float] = {}
         """Until their answers, by kind; of parts and listings it is not known."""
+        self.bins: dict[str, list[int]] = {}
+        """The requests whose seconds are known, by kind, in the bins of `BUCKET_BOUNDS`."""
         self.retries = 0
         self.received = 0
         self.sent = 0
@@ -195,9 +198,19 @@ class Counts:
             found[kind] = found.get(kind, 0) + number
         return found
 
-    def add(self, kind: str, outcome: str = "answered", seconds: float = 0.0) -> None:
+    def add(self, kind: str, outcome: str = "answered") -> None:
+        """A request whose seconds are not known."""
         self.outcomes[kind, outcome] = self.outcomes.get((kind, outcome), 0) + 1
-        self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+        self.seconds.setdefault(kind, 0.0)
+
+    def add_timed(self, kind: str, outcome: str, seconds: float) -> None:
+        """A request, and the seconds until its answer."""
+        self.add(kind, outcome)
+        self.seconds[kind] += seconds
+        bins = self.bins.get(kind)
+        if bins is None:
+            bins = self.bins.setdefault(kind, [0] * (len(BUCKET_BOUNDS) + 1))
+        bins[bisect_left(BUCKET_BOUNDS, seconds)] += 1
 
     def fail(self, kind: str, *, is_forbidden: bool) -> None:
         """A request that was added before it began has failed."""

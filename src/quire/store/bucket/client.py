@@ -374,7 +374,7 @@ class ObjectBucket:
             raise
         finally:
             seconds = time.monotonic() - begun
-            self.counts.add(kind, outcome, seconds)
+            self.counts.add_timed(kind, outcome, seconds)
             if reason is not None or seconds >= SLOW_SECONDS:
                 self._log_request(kind, key, seconds, reason)
 
