@@ -262,6 +262,7 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("refused: {{reason}}", "sum by (reason) (rate(quire_access_refused_total$OF[$__rate_interval]))"),
         ),
     ),
+    ("Tokens that expire soon", "short", (("tokens", "max(quire_tokens_expiring$OF)"),)),
     (
         "Memory",
         "bytes",

@@ -257,7 +257,7 @@ def test_a_large_document_is_made_ready_where_it_is_read() -> None:
     token = access.read().state.document.tokens[identity]
     many = {new_identity(): token for _ in range(200)}
     access.change(lambda document: with_fields(document, tokens=many), "many", {}, ORIGIN)
-    assert {"decides", "_scopes", "_groups", "_digests", "_warnings"} <= vars(access.read().state).keys()
+    assert {"decides", "_scopes", "_groups", "_digests", "_warnings", "_endings"} <= vars(access.read().state).keys()
 
 
 def test_a_doubted_change_says_what_it_did() -> None:

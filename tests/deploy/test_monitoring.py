@@ -254,6 +254,14 @@ CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
         60,
         {"upstream": "pypi"},
     ),
+    ("QuireTokensExpire", {'quire_tokens_expiring{instance="a"}': "0x120"}, 120, None),
+    ("QuireTokensExpire", {'quire_tokens_expiring{instance="a"}': "0x60 2x60"}, 110, None),  # not yet for long
+    (
+        "QuireTokensExpire",
+        {'quire_tokens_expiring{instance="a"}': "2x120", 'quire_tokens_expiring{instance="b"}': "0x120"},
+        120,
+        {},
+    ),
     ("QuireMirrorRefused", {'quire_mirror_refused_files_total{upstream="pypi",kind="file"}': "1x60"}, 60, None),
     (
         "QuireMirrorRefused",

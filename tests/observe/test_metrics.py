@@ -11,18 +11,21 @@ import re
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quire.access.document import with_fields
+from quire.access.ci_identities import CiIdentity
+from quire.access.document import Token, with_fields
 from quire.access.records import AccessRecords
-from quire.access.tokens import PATTERN
+from quire.access.tokens import PATTERN, new_token
 from quire.config.settings import Settings
 from quire.domain.indexes import IndexDefinition
+from quire.domain.times import stamp
 from quire.dropin.folder import Folder
 from quire.http.app.building import build_worker
 from quire.http.app.routes import METADATA, OTHER, RouteTable, endpoints
@@ -357,6 +360,41 @@ def test_the_time_of_the_last_backup(tmp_path: Path) -> None:
     assert (failed["noted"], len(failed["missing"])) == (False, 1)
     with serve(tmp_path, *OPEN) as site:
         assert time_in(site) == began
+
+
+def test_tokens_that_expire_soon_are_counted(tmp_path: Path) -> None:
+    """In their last week, at most the last quarter of their time; each worker knows of changes by its next request."""
+    now = datetime.now(UTC)
+
+    def token(*, made: int, ends: int | None, **fields: Any) -> Token:
+        """Days ago, and days from now."""
+        expires = None if ends is None else stamp(now + timedelta(days=ends, hours=-1))
+        digest = new_token("t000000000").digest
+        return Token(
+            digest=digest, permissions=("read",), created=stamp(now - timedelta(days=made)), expires=expires, **fields
+        )
+
+    job = CiIdentity(id="p1", kind="GitHub", issuer="https://ci.example")
+    tokens = {
+        "ending": token(made=85, ends=5),
+        "short": token(made=9, ends=3),
+        "warned": token(made=82, ends=8),
+        "young": token(made=1, ends=5),
+        "minutes": token(made=0, ends=1),
+        "over": token(made=90, ends=0),
+        "endless": token(made=90, ends=None),
+        "revoked": token(made=85, ends=5, revoked=stamp(now)),
+        "job": token(made=85, ends=5, publisher=job),
+        "publishers": token(made=85, ends=5, publishers=("p1",)),
+    }
+    with serve(tmp_path, *OPEN) as site:
+        assert "\nquire_tokens_expiring 0.0\n" in answered(site)
+        records = AccessRecords(site.index().store)
+        records.change(lambda document: with_fields(document, tokens=tokens), "test", {}, Origin())
+        assert value(answered(site), "quire_tokens_expiring") == 2
+        rest = {identity: each for identity, each in tokens.items() if identity != "short"}
+        records.change(lambda document: with_fields(document, tokens=rest), "test", {}, Origin())
+        assert value(answered(site), "quire_tokens_expiring") == 1
 
 
 def test_indexes_with_a_quota_have_their_bytes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,6 +23,8 @@ _OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
 """The permissions that an owner of a project has on it."""
 WARNED_BEFORE: Final = timedelta(days=14)
 """At most so long before a token expires its holder is warned."""
+COUNTED_BEFORE: Final = timedelta(days=7)
+"""At most so long before a token expires it counts as one that is about to."""
 _NO_DIGEST: Final = "0" * 64
 """No text has it."""
 _NO_DIGESTS: Final = _NO_DIGEST, _NO_DIGEST
@@ -49,7 +52,7 @@ class AccessState:
     def prepare(self) -> None:
         """Find what decisions need of the whole document. Of a large one that takes a while, which is better spent in
         the thread that has read it than at the first decision."""
-        _ = self.decides, self._chains, self._scopes, self._groups, self._digests, self._warnings
+        _ = self.decides, self._chains, self._scopes, self._groups, self._digests, self._warnings, self._endings
 
     @cached_property
     def decides(self) -> bool:
@@ -135,6 +138,23 @@ class AccessState:
             if lifetime >= timedelta(days=1):
                 found[identity] = expires - min(WARNED_BEFORE, lifetime / 4)
         return found
+
+    def count_expiring(self, now: datetime) -> int:
+        """How many tokens are about to expire: see `_endings`."""
+        begins, ends = self._endings
+        return bisect_right(begins, now) - bisect_right(ends, now)
+
+    @cached_property
+    def _endings(self) -> tuple[list[datetime], list[datetime]]:
+        """From when on the tokens with a warning are about to expire, and when they do, both sorted. Tokens of CI jobs,
+        which are made for each job, are none of them."""
+        begins, ends = [], []
+        for identity, warned in self._warnings.items():
+            token = self.document.tokens[identity]
+            if token.expires is not None and token.publisher is None and not token.publishers:
+                ends.append(moment(token.expires))
+                begins.append(max(warned, ends[-1] - COUNTED_BEFORE))
+        return sorted(begins), sorted(ends)
 
     def permits(
         self,

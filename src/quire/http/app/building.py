@@ -107,5 +107,6 @@ def build_worker(settings: Settings, *, confirms_pages: bool = False) -> Worker:
         count=index.counted,
         declared=lambda: None if worker.declared is None else worker.declared.count,
         backup=lambda: worker.last_backup.began,
+        expiring=worker.expiring_tokens,
     )
     return worker

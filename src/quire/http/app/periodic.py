@@ -1,6 +1,6 @@
 """The work that a worker does now and then, beside requests: it sweeps the store, writes the uses of tokens, delivers
-to webhooks, looks for grants that it would not obey and for the time of the last backup, and compares the store with
-the declared configuration.
+to webhooks, reads the rights, looks for grants that it would not obey and for the time of the last backup, and
+compares the store with the declared configuration.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ DECLARED_SECONDS = 60.0
 """
 BACKUP_SECONDS = 300.0
 """Between two looks for the time of the last backup; each is a validation."""
+RIGHTS_SECONDS = 300.0
+"""Between two looks at the rights, each a validation: a worker that gets no requests would go on to report tokens that
+were replaced long ago."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,8 @@ class PeriodicWork:
         if writes and alone is None:
             tasks.append(_repeat(self.write_uses, USES_SECONDS))
         tasks.append(_repeat(self._look_for_backup, BACKUP_SECONDS, at_once=True))
+        if alone is None:
+            tasks.append(_repeat(self._read_rights, RIGHTS_SECONDS))
         if alone is not None:
             tasks.append(_repeat(self._look_for_grants, LOOK_SECONDS, at_once=True))
         if alone is None and worker.declared is not None:
@@ -81,6 +86,12 @@ class PeriodicWork:
         except StoreError as error:
             uses.give_back(identities)
             log.warning("uses of tokens not written", error=str(error))
+
+    async def _read_rights(self) -> None:
+        try:
+            await self._worker.access.state()
+        except StoreError as error:
+            log.warning("rights not read", error=str(error))
 
     async def _look_for_grants(self) -> None:
         """Look whether the store has grants that this server would not obey."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -242,6 +243,12 @@ class Worker:
             served = self.indexes.known(name)
             counted = served.hosted.usage.known if served is not None else None
             yield QuotaUse(name, quota, counted.bytes if counted is not None else None)
+
+    def expiring_tokens(self) -> int | None:
+        """How many tokens expire soon, by the rights as they were last read; None before they were. May be called from
+        any thread."""
+        known = self.access.stored.memory.get("")
+        return None if known is None else known.state.count_expiring(datetime.now(UTC))
 
     @cached_property
     def searching(self) -> Searching:

@@ -68,6 +68,7 @@ class WorkerMetrics:
         self._quotas: Callable[[], Iterable[QuotaUse]] = tuple
         self._declared: Callable[[], int | None] = lambda: None
         self._backup: Callable[[], float | None] = lambda: None
+        self._expiring: Callable[[], int | None] = lambda: None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -94,12 +95,13 @@ class WorkerMetrics:
         *,
         declared: Callable[[], int | None],
         backup: Callable[[], float | None],
+        expiring: Callable[[], int | None],
         **memories: Memory[Any],
     ) -> None:
         """The objects asked for their numbers at each write: the index, the drop-ins that are left out, by reason, the
         bucket of the store, the indexes with a quota, the differences from what is declared, the time of
-        the last backup, and each memory by its name."""
-        self._declared, self._backup = declared, backup
+        the last backup, the number of tokens that expire soon, and each memory by its name."""
+        self._declared, self._backup, self._expiring = declared, backup, expiring
         self._bucket, self._quotas = bucket, quotas
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
@@ -239,6 +241,8 @@ class WorkerMetrics:
             yield catalog.DECLARED, (), [different]
         if (backed_up := self._backup()) is not None:
             yield catalog.BACKUP, (), [backed_up]
+        if (expiring := self._expiring()) is not None:
+            yield catalog.TOKENS_EXPIRING, (), [expiring]
         if self._left_out is not None:
             left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
             yield from _each(catalog.LEFT_OUT, left_out)

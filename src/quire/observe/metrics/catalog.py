@@ -183,6 +183,9 @@ MIRROR_BYTES = Metric(
 MIRROR_BOUND = Metric("quire_mirror_bound_bytes", "gauge", "The bound of these bytes.", merge=max)
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
 REFUSED = Metric("quire_access_refused_total", "counter", "Requests refused by the access rules.", ("reason",))
+TOKENS_EXPIRING = Metric(
+    "quire_tokens_expiring", "gauge", "Tokens that expire soon, but for those of trusted publishing.", merge=max
+)
 WEBHOOK_DELIVERIES = Metric(
     "quire_webhook_deliveries_total", "counter", "Attempts to deliver an event to a webhook.", ("result",)
 )
@@ -230,7 +233,7 @@ METRICS = (
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_DURATION, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
-    MIRROR_REFUSED,
+    *(MIRROR_REFUSED, TOKENS_EXPIRING),
     *(UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING, UPSTREAM_PAUSED, STARTED, IN_FLIGHT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED, BACKUP),
