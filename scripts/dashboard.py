@@ -202,6 +202,11 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "Age of the oldest page that was served while its upstream fails",
+        "s",
+        (("{{upstream}}", "time() - min by (upstream) (quire_mirror_oldest_stale_timestamp_seconds$OF > 0)"),),
+    ),
+    (
         "Mirrored pages and files",
         "ops",
         (

@@ -254,6 +254,15 @@ CASES: list[tuple[str, dict[str, str], int, dict[str, str] | None]] = [
         60,
         {"upstream": "pypi"},
     ),
+    *(
+        ("QuireMirrorOld", {'quire_mirror_oldest_stale_timestamp_seconds{upstream="pypi"}': values}, minute, labels)
+        for values, minute, labels in (
+            (f"60x{2 * DAY}", DAY, None),
+            (f"60x{2 * DAY}", DAY + 60, PYPI),
+            (f"0x{2 * DAY}", 2 * DAY, None),
+            (f"60x{DAY} 0x{DAY}", DAY + 60, None),  # the upstream answered again
+        )
+    ),
     ("QuireTokensExpire", {'quire_tokens_expiring{instance="a"}': "0x120"}, 120, None),
     ("QuireTokensExpire", {'quire_tokens_expiring{instance="a"}': "0x60 2x60"}, 110, None),  # not yet for long
     (

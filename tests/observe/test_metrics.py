@@ -34,7 +34,7 @@ from quire.index.audit.entries import Origin
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import METRICS, Metric
 from quire.observe.metrics.files import Value, own_file, page, write
-from quire.observe.metrics.tally import Tally
+from quire.observe.metrics.tally import OldestStale, Tally
 from quire.store.posix.store import PosixStore
 from tests.asking import BUCKET_IN_MEMORY, OPEN, Site, basic, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
@@ -179,6 +179,29 @@ def test_bins_are_those_of_prometheus() -> None:
     assert route.bins[1] == 1
     assert (route.bins[-2], route.bins[-1]) == (1, 1)
     assert (route.statuses[200], route.statuses[0], route.sent, route.count) == (5, 1, 35, 6)
+
+
+def test_the_oldest_stale_page_is_forgotten() -> None:
+    """After ten minutes at the latest, and not within five; younger ones that were served since are not."""
+    now = 10_000.0
+    stale = OldestStale(lambda: now)
+    assert stale.confirmed == 0
+    stale.add(50.0)
+    stale.add(70.0)
+    now += 299
+    assert stale.confirmed == 50
+    now += 2
+    stale.add(60.0)
+    now += 298
+    assert stale.confirmed == 50
+    now += 3
+    assert stale.confirmed == 60
+    stale.add(80.0)
+    assert stale.confirmed == 60
+    now += 601
+    assert stale.confirmed == 0
+    stale.add(90.0)
+    assert stale.confirmed == 90
 
 
 def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,8 +144,12 @@ class Mirror:
             result = "missing"
         elif begun is not None and page.confirmed >= begun:
             result = "asked"
+        elif (now := self._now()) - page.confirmed <= self._ages.fresh:
+            result = "kept"
         else:
-            result = "kept" if self._now() - page.confirmed <= self._ages.fresh else "stale"
+            result = "stale"
+            if self._asks and (page.trouble is not None or self._pause_ends(now) is not None):
+                self._tally.stale.add(page.confirmed.timestamp())
         self._tally.pages[result] += 1
 
     async def _get(self, name: str, known: Mirrored | None) -> Mirrored:

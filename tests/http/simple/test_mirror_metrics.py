@@ -1,8 +1,9 @@
-"""The metrics of a mirror: upstreams that give other bytes than they announce."""
+"""The metrics of a mirror: upstreams that give other bytes than they announce, or none."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.asking import OPEN, Site, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.http.simple.test_mirror_space import metrics, sample
+from tests.serving import until
 from tests.upstreams import JSON, Answer, FakeIndex, serving_index
 
 NAME = wheel_name("far", "1.0")
@@ -76,3 +78,19 @@ def test_documents_that_are_not_what_they_should_be_are_counted(tmp_path: Path, 
         assert site.client.get(site.file_url("far", NAME) + ".metadata").status_code == 502
         assert site.get(f"/integrity/far/1.0/{NAME}/provenance").status_code == 502
         assert (refused(site, "file"), refused(site, "metadata"), refused(site, "provenance")) == (0, 1, 1)
+
+
+def test_the_oldest_page_that_is_served_while_its_upstream_fails(tmp_path: Path, upstream: FakeIndex) -> None:
+    """By the time of its confirmation; none as long as the upstream answers, whatever the age."""
+    name = "quire_mirror_oldest_stale_timestamp_seconds"
+    for project in ("far", "near"):
+        upstream.has(project, {NAME: CONTENT})
+    with serve(tmp_path, *OPEN, "--upstream", upstream.url, "--upstream-max-age", 0, NO_PROXY="*") as site:
+        begun = time.time()
+        for project in ("far", "near", "far"):
+            assert site.get(f"/simple/{project}/").status_code == 200
+            between = time.time()
+        assert sample(metrics(site), name) == 0
+        upstream.at("/simple/near/", Answer(status=503))
+        until(lambda: site.get("/simple/near/").status_code == 200 and sample(metrics(site), name) > 0)
+        assert begun <= sample(metrics(site), name) <= between

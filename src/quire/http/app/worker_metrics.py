@@ -304,6 +304,7 @@ def _of_upstream(name: str, tally: UpstreamTally) -> Iterator[Value]:
     yield catalog.UPSTREAM_PAUSED, (name,), [tally.paused_until]
     for result, number in tally.pages.items():
         yield catalog.MIRROR_PAGE_LOOKS, (name, result), [number]
+    yield catalog.MIRROR_STALE, (name,), [tally.stale.confirmed]
     for labels, number in tally.files.items():
         yield catalog.MIRROR_FILE_LOOKS, (name, *labels), [number]
     for kind, number in tally.refused.items():

@@ -160,6 +160,13 @@ UPSTREAM_PAUSED = Metric(
 MIRROR_PAGE_LOOKS = Metric(
     "quire_mirror_pages_total", "counter", "Looks at mirrored pages, by the result.", ("upstream", "result")
 )
+MIRROR_STALE = Metric(
+    "quire_mirror_oldest_stale_timestamp_seconds",
+    "gauge",
+    "When the oldest page was confirmed that was served of late though the upstream fails; 0 for none.",
+    ("upstream",),
+    _first,
+)
 MIRROR_FILE_LOOKS = Metric(
     "quire_mirror_files_total", "counter", "Requests for files of upstreams.", ("upstream", "kind", "result")
 )
@@ -233,7 +240,7 @@ METRICS = (
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_DURATION, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
-    *(MIRROR_REFUSED, TOKENS_EXPIRING),
+    *(MIRROR_REFUSED, MIRROR_STALE, TOKENS_EXPIRING),
     *(UPSTREAM_ANSWERED, UPSTREAM_FAILED, UPSTREAM_FAILING, UPSTREAM_PAUSED, STARTED, IN_FLIGHT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED, BACKUP),

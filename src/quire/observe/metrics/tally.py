@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 
 from quire.observe.metrics.catalog import (
     BUCKET_BOUNDS,
@@ -24,6 +25,8 @@ from quire.observe.metrics.catalog import (
 )
 
 _STATUSES = 600
+_STALE_SECONDS = 300.0
+"""After which the oldest page that was served as stale begins to be forgotten."""
 
 
 class RouteTally:
@@ -52,12 +55,40 @@ class BarrierTally:
         self.loaded = 0
 
 
+class OldestStale:
+    """The oldest page that was served as stale, of those in the last five to ten minutes: two spans, of which the
+    earlier one is dropped when the later one is over. Read by a thread."""
+
+    __slots__ = ("_before", "_begun", "_clock", "_now")
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._begun = 0.0
+        self._now = self._before = 0.0
+        """The time of the oldest one of the span that began then, and of the span before it; 0 for none."""
+
+    def add(self, confirmed: float) -> None:
+        """A page was served. `confirmed`: when the upstream last said that it is true, in seconds since the epoch."""
+        now = self._clock()
+        if now - self._begun >= _STALE_SECONDS:
+            self._before = self._now if now - self._begun < 2 * _STALE_SECONDS else 0.0
+            self._begun, self._now = now, 0.0
+        self._now = min(self._now or confirmed, confirmed)
+
+    @property
+    def confirmed(self) -> float:
+        """When it was confirmed; 0 for none."""
+        age = self._clock() - self._begun
+        spans = (self._now, self._before) if age < _STALE_SECONDS else (self._now,)
+        return min((each for each in spans if each), default=0.0) if age < 2 * _STALE_SECONDS else 0.0
+
+
 class UpstreamTally:
     """The counts of one upstream in one worker, and what is known of its health."""
 
     __slots__ = (
         *("answered_at", "failed_at", "failing_since", "files", "pages", "pauses"),
-        *("paused_until", "received", "refused", "requests", "sent"),
+        *("paused_until", "received", "refused", "requests", "sent", "stale"),
     )
 
     def __init__(self) -> None:
@@ -67,6 +98,8 @@ class UpstreamTally:
         self.pauses = 0
         self.pages = dict.fromkeys(MIRROR_PAGES, 0)
         self.files = {(kind, result): 0 for kind in MIRROR_KINDS for result in MIRROR_FILES}
+        self.stale = OldestStale()
+        """The pages that were served since the upstream fails."""
         self.refused = dict.fromkeys(MIRROR_KINDS, 0)
         """Files whose bytes are not those that the page announces, and documents beside them."""
         self.sent = 0
