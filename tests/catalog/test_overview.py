@@ -351,3 +351,22 @@ def test_documents_of_a_project_are_bounded(application: Any) -> None:
             assert sizes[-1] - sizes[browse.MAX_DOCUMENTS] < 100 < sizes[1] - sizes[0]
 
     asyncio.run(ask())
+
+
+def test_work_that_found_no_thread_does_not_wait(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the limit of processes was reached for a while, large pages are made again."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", start)
+                for number in range(LARGE_PAGES_PENDING + 1):
+                    answer = await client.get("/pypi/p-1/json", headers={"Host": f"host-{number}"})
+                    assert answer.status_code == 500
+            assert (await client.get("/pypi/p-1/json")).status_code == 200
+
+    asyncio.run(ask())

@@ -242,6 +242,12 @@ def test_a_wrong_variable_is_named() -> None:
         resolve({}, {"PYPISERVER_PORT": "x"})
 
 
+@pytest.mark.parametrize("name", ["QUIRE_PORT", "PYPISERVER_PORT"])
+def test_the_address_of_a_service_is_no_port(name: str) -> None:
+    """Kubernetes puts it into every container beside a service of that name."""
+    assert resolve({}, {name: "tcp://10.96.3.4:8080"}) == resolve({}, {})
+
+
 @pytest.mark.parametrize("flags", [{"authenticate": "."}, {"passwords": "."}, {"authenticate": ".", "passwords": "f"}])
 def test_no_authentication_must_be_said_twice(flags: dict[str, object]) -> None:
     """As in pypiserver: `-a .` and `-P .` belong together."""

@@ -170,3 +170,19 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quire.locks.locked.MOST_RELEASES", 2)
     with pytest.raises(InvalidRequest, match="names more than 2 releases"):
         read("uv.lock")
+
+
+def test_the_work_grows_with_the_file_and_no_faster() -> None:
+    """A file of strangers: many spaces that begin no comment, and many entries of one release."""
+    spaces = " " * 300_000
+    (release,) = read_lock("requirements.txt", f"a==1{spaces}\n".encode()).releases
+    assert (release.project, release.version) == ("a", "1")
+    wheels = ", ".join(
+        f"{{ url = 'https://f.example/a-1-{number}-py3-none-any.whl', hash = 'sha256:{number:064}' }}"
+        for number in range(3)
+    )
+    entry = (
+        f"[[package]]\nname = 'a'\nversion = '1'\nsource = {{ registry = 'https://i.example' }}\nwheels = [{wheels}]\n"
+    )
+    (release,) = read_lock("uv.lock", f"{UV}{entry * 2}".encode()).releases
+    assert [each.filename for each in release.files] == [f"a-1-{number}-py3-none-any.whl" for number in range(3)]

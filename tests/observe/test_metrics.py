@@ -1,9 +1,13 @@
-"""Metrics: the counts of all workers on one page, bounded, with rights to see them."""
+"""Metrics: the counts of all workers on one page, bounded, with rights to see them.
+
+Replaced here: the reading of a file of /proc, which fails in a process with too many open files.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import random
@@ -33,7 +37,7 @@ from quire.http.app.worker_metrics import WorkerMetrics
 from quire.index.audit.entries import Origin
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import METRICS, Metric
-from quire.observe.metrics.files import Value, own_file, page, write
+from quire.observe.metrics.files import Value, own_file, page, shared, write
 from quire.observe.metrics.tally import OldestStale, Tally
 from quire.store.posix.store import PosixStore
 from tests.asking import BUCKET_IN_MEMORY, OPEN, Site, basic, password_file, publish, publish_wheel, serve
@@ -111,6 +115,37 @@ def test_a_full_disk_leaves_what_was_written_before(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         written(tmp_path, (catalog.RECEIVED, (), [2]))
     assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+
+
+def test_a_full_disk_leaves_the_counts_of_exited_workers(tmp_path: Path) -> None:
+    """The page has their counters where they are, and not their gauges; they are merged when there is room."""
+    written(tmp_path, (catalog.RECEIVED, (), [1]), (catalog.WORKERS, (), [1]))
+    elsewhere(tmp_path, "write(path, [(catalog.RECEIVED, (), [2]), (catalog.WORKERS, (), [1])])")
+    (tmp_path / "dead.new").symlink_to("/dev/full")
+    for _ in range(2):
+        assert value(shown(tmp_path), catalog.RECEIVED.name) == 3
+        assert value(shown(tmp_path), "quire_workers") == 1
+        assert len(shared(tmp_path)[1]) == 1
+    (tmp_path / "dead.new").unlink()
+    assert value(shown(tmp_path), catalog.RECEIVED.name) == 3
+    assert (tmp_path / "dead.json").exists()
+
+
+def test_a_process_that_cannot_be_asked_for_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too many open files, no worker is counted as dead and then again as alive."""
+    read = Path.read_text
+    written(tmp_path, (catalog.RECEIVED, (), [1]))
+
+    def failing(path: Path, *args: Any, **kwargs: Any) -> str:
+        if path.is_relative_to("/proc"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", failing)
+        assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+    written(tmp_path, (catalog.RECEIVED, (), [2]))
+    assert value(shown(tmp_path), catalog.RECEIVED.name) == 2
 
 
 def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path: Path) -> None:

@@ -111,15 +111,15 @@ def in_force(settings: Settings) -> dict[str, Any]:
 
 
 def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what Kubernetes puts there for services called `quire` or `quire-...`, in every container
-    that starts after them (kubernetes.io, Service, Discovering services). One such name is that of a setting:
-    QUIRE_PORT, there an address such as tcp://10.0.0.1:8080.
+    """The environment without what Kubernetes puts there for services called `quire`, `quire-...` or `pypiserver`, in
+    every container that starts after them (kubernetes.io, Service, Discovering services). Two such names are those of a
+    setting: QUIRE_PORT and PYPISERVER_PORT, there an address such as tcp://10.0.0.1:8080.
     """
     return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    if name == "QUIRE_PORT":
+    if name in {"QUIRE_PORT", "PYPISERVER_PORT"}:
         return value.startswith(("tcp://", "udp://", "sctp://"))
     return _SERVICE_LINK.fullmatch(name) is not None
 

@@ -67,7 +67,7 @@ class LockBuilder:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._releases: dict[tuple[str, str], LockedRelease] = {}
+        self._releases: dict[tuple[str, str], tuple[dict[LockedFile, None], dict[str, None]]] = {}
         self._elsewhere: dict[Elsewhere, None] = {}
         self._files = 0
 
@@ -76,15 +76,11 @@ class LockBuilder:
     ) -> None:
         """Raises InvalidRequest for a name or version that no release has, and for more than the bounds."""
         project, found = project_of(name), _version_of(version)
-        before = self._releases.get((project, found), LockedRelease(project, found))
-        joined = LockedRelease(
-            project,
-            found,
-            tuple(dict.fromkeys((*before.files, *files))),
-            tuple(dict.fromkeys((*before.digests, *digests))),
-        )
-        self._files += len(joined.files) + len(joined.digests) - len(before.files) - len(before.digests)
-        self._releases[project, found] = joined
+        known, known_digests = self._releases.setdefault((project, found), ({}, {}))
+        before = len(known) + len(known_digests)
+        known.update(dict.fromkeys(files))
+        known_digests.update(dict.fromkeys(digests))
+        self._files += len(known) + len(known_digests) - before
         if len(self._releases) > MOST_RELEASES or self._files > MOST_FILES:
             raise InvalidRequest(f"it names more than {MOST_RELEASES} releases, or {MOST_FILES} files")
 
@@ -93,7 +89,11 @@ class LockBuilder:
         self._elsewhere[Elsewhere(said(name), said(source), is_local)] = None
 
     def lock(self) -> Lock:
-        return Lock(self._kind, tuple(self._releases.values()), tuple(self._elsewhere))
+        releases = [
+            LockedRelease(project, version, tuple(files), tuple(digests))
+            for (project, version), (files, digests) in self._releases.items()
+        ]
+        return Lock(self._kind, tuple(releases), tuple(self._elsewhere))
 
 
 def project_of(name: object) -> str:

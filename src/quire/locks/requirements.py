@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from quire.domain.errors import InvalidRequest
 from quire.locks.locked import Lock, LockBuilder, digest_of, said
 
-_COMMENT: Final = re.compile(r"(^|\s+)#.*$")
+_COMMENT: Final = re.compile(r"(?:^|(?<!\s)\s+)#.*$")
 _OPTION: Final = re.compile(r"\s--?[A-Za-z]")
 _HASH: Final = re.compile(r"--hash[=\s]\s*(\S+)")
 _LOCAL: Final = re.compile(r"(-e|--editable)[=\s]|\.{0,2}/|file:")

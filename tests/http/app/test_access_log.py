@@ -203,6 +203,17 @@ def test_a_line_of_a_fast_path_response_is_that_of_any_other(seconds: float, pat
             kept.data = b""
 
 
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_a_line_has_the_first_part_of_a_long_path(tmp_path: Path, form: str) -> None:
+    """A path of 60,000 characters took longer to be looked through than the request."""
+    lines = tmp_path / "lines.log"
+    with serve(tmp_path, *OPEN, "-v", "--log-file", lines, "--log-format", form) as site:
+        assert site.get(f"/x@{'//:' * 10_000}").status_code == 301
+    (line,) = (each for each in lines.read_text().splitlines() if "/x@" in each)
+    assert len(line) < 3_000
+    assert "..." in line
+
+
 def test_where_nothing_is_written_no_line_is_made() -> None:
     """`--log-stream none` without a file: requests are answered as without a log."""
     settings = Settings(directories=("/nowhere",), verbosity=1, log_stream="none")

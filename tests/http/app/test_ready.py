@@ -25,6 +25,7 @@ from quire.http.app.ready import (
     COUNTS_SECONDS,
     DRAINING,
     HOLDS_SECONDS,
+    NO_THREAD,
     REFRESH_SECONDS,
     SILENT,
     Readiness,
@@ -44,6 +45,26 @@ SERVERS = ("gunicorn", "uvicorn")
 
 def never() -> bool:
     return False
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of processes was reached for a moment; the server must not count as broken for ever."""
+    clock = Clock(0.0)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> None:
+        readiness = Readiness(lambda: None, never, clock=clock)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            assert await readiness.problem() == NO_THREAD
+            assert readiness.failed
+        clock.now = HOLDS_SECONDS
+        assert await readiness.problem() is None
+        assert not readiness.failed
+
+    asyncio.run(ask())
 
 
 def test_a_verdict_holds_for_a_second() -> None:

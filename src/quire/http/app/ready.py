@@ -47,6 +47,7 @@ PATIENCE_SECONDS = 5.0
 
 DRAINING = "This server is being stopped; it finishes what it does, and takes nothing new. Ask another one."
 SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; check its volume, or the way to its bucket."
+NO_THREAD = "The server cannot start a thread; raise the limit of processes of its container or service."
 
 
 class StoreProbe:
@@ -114,11 +115,9 @@ class Readiness:
             return SILENT if self._hangs else await self.problem()
         if self._check is None and self._clock() < self._until:
             return self._verdict
-        if self._check is None:
-            self._begin()
-        assert self._check is not None
+        check = self._check or self._begin()
         try:
-            return await asyncio.wait_for(asyncio.shield(self._check), self._patience)
+            return await asyncio.wait_for(asyncio.shield(check), self._patience)
         except TimeoutError:
             return SILENT
 
@@ -127,7 +126,7 @@ class Readiness:
         if self._check is None and self._clock() - self._begun >= REFRESH_SECONDS:
             self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self) -> asyncio.Future[str | None]:
         loop = asyncio.get_running_loop()
         check: asyncio.Future[str | None] = loop.create_future()
         self._check = check
@@ -146,7 +145,11 @@ class Readiness:
                 loop.call_soon_threadsafe(done, verdict)
 
         # a thread of its own, which the process does not wait for when it ends
-        threading.Thread(target=run, name="ready", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="ready", daemon=True).start()
+        except RuntimeError:
+            done(NO_THREAD)
+        return check
 
     def _ask(self) -> str | None:
         try:

@@ -49,6 +49,8 @@ EXPIRES_HEADER = b"quire-token-expires"
 """In answers to a token that expires soon: when, in UTC (RFC 3339)."""
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
+_MAX_PATH = 2000
+"""Characters of a path in a line. A client may send many more, and each is looked at for what must not be logged."""
 _OWN_PLACE = re.compile(r"[0-9a-f]{64}/[^/]+")
 """The place of a file whose address begins with its project, behind that."""
 _KINDS = frozenset({"simple", "packages", "project"})
@@ -236,7 +238,7 @@ class AccessLog:
     ) -> AccessFields:
         return AccessFields(
             method=method,
-            path=path,
+            path=path if len(path) <= _MAX_PATH else f"{path[:_MAX_PATH]}...",
             status=status,
             milliseconds=round(seconds * 10_000) / 10,
             client=client,

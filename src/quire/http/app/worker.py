@@ -358,8 +358,8 @@ class Worker:
         """
         if self._large_pending >= LARGE_PAGES_PENDING:
             raise HttpError(503, "Too many large pages are being made; try again in some seconds.")
-        self._large_pending += 1
         work = in_thread(self._threads.large_pages(), function, *args, **kwargs)
+        self._large_pending += 1  # not before: where no thread can be started, `work` is an error
         work.add_done_callback(self._large_page_done)
         return await work
 

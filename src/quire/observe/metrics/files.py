@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,7 +39,10 @@ _DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
 
 def own_file(folder: Path) -> Path:
     """Where this process writes its counts. Ask for it after any fork."""
-    return folder / f"{os.getpid()}-{_start_time(os.getpid()) or 0}{_SUFFIX}"
+    began = None
+    with contextlib.suppress(OSError):
+        began = _start_time(os.getpid())
+    return folder / f"{os.getpid()}-{began or 0}{_SUFFIX}"
 
 
 def write(path: Path, values: Iterable[Value]) -> None:
@@ -63,8 +66,8 @@ def page(folder: Path, accept: str, *, with_names: bool) -> tuple[bytes, str]:
     except (TypeError, ValueError):  # a version that is none
         encode, media_type = choose_encoder("")
     with _locked(folder):
-        _fold(folder)
-        values = _merged(_counted(folder))
+        left = _fold(folder)
+        values = _merged(_counted(folder), left)
     if not with_names:
         values = [each for each in values if NAMING.isdisjoint(each[0].labels)]
     registry = CollectorRegistry()
@@ -87,10 +90,10 @@ def shared(folder: Path) -> tuple[list[Value], list[ProcessCounts]]:
     Raises OSError when the folder cannot be used.
     """
     with _locked(folder):
-        _fold(folder)
+        left = _fold(folder)
         paths = sorted(_counted(folder))
-        values = _merged(paths)
-        return values, [each for path in paths if (each := _counts_of(path)) is not None]
+        values = _merged(paths, left)
+        return values, [each for path in paths if path not in left and (each := _counts_of(path)) is not None]
 
 
 def _counts_of(path: Path) -> ProcessCounts | None:
@@ -145,19 +148,28 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fold(folder: Path) -> None:
-    """Merge the counters of exited processes into those of earlier ones, and remove their gauges.
+def _fold(folder: Path) -> Sequence[Path]:
+    """Merge the counters of exited processes into those of earlier ones, and remove their gauges. The files that are
+    left where the disk has no room: their counters count where they are.
 
     A process that dies in here may have counted a process twice.
     """
-    exited = [path for path in folder.iterdir() if _OWN.fullmatch(path.name) and not _is_alive(path.stem)]
+    exited = _exited(folder)
     if not exited:
-        return
+        return exited
     total = _total(folder)
     counts = _merged([total, *(path for path in exited if path.suffix == _SUFFIX)])
-    write(total, (value for value in counts if value[0].kind != "gauge"))
+    try:
+        write(total, (value for value in counts if value[0].kind != "gauge"))
+    except OSError:
+        return exited
     for path in exited:
         path.unlink(missing_ok=True)
+    return ()
+
+
+def _exited(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _OWN.fullmatch(path.name) and not _is_alive(path.stem)]
 
 
 def _counted(folder: Path) -> list[Path]:
@@ -170,16 +182,18 @@ def _total(folder: Path) -> Path:
     return folder / f"{_EXITED}{_SUFFIX}"
 
 
-def _merged(paths: Iterable[Path]) -> list[Value]:
-    """The values of several files as one. Passes over metrics that only another version of quire has."""
-    found: dict[tuple[str, Labels], list[Numbers]] = {}
+def _merged(paths: Iterable[Path], exited: Collection[Path] = ()) -> list[Value]:
+    """The values of several files as one. Passes over metrics that only another version of quire has, and over the
+    gauges of exited processes."""
+    found: dict[tuple[Metric, Labels], list[Numbers]] = {}
     for path in paths:
         for name, labels, numbers in _read(path):
-            found.setdefault((name, labels), []).append(numbers)
+            metric = _BY_NAME.get(name)
+            if metric is not None and not (metric.kind == "gauge" and path in exited):
+                found.setdefault((metric, labels), []).append(numbers)
     return [
         (metric, labels, [metric.merge(column) for column in zip(*rows, strict=False)])
-        for (name, labels), rows in found.items()
-        if (metric := _BY_NAME.get(name)) is not None
+        for (metric, labels), rows in found.items()
     ]
 
 
@@ -196,7 +210,10 @@ def _is_alive(owner: str) -> bool:
     number, _, start_time = owner.partition("-")
     if not number.isdigit():
         return False
-    began = _start_time(int(number))
+    try:
+        began = _start_time(int(number))
+    except OSError:  # too many open files: one that counts as dead by mistake would be counted twice
+        return True
     if began is not None or os.path.isdir("/proc/self"):
         return began == start_time
     try:
@@ -207,9 +224,12 @@ def _is_alive(owner: str) -> bool:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process began, in ticks since the machine did (proc(5)); None when there is none, or it is a zombie."""
+    """When a process began, in ticks since the machine did (proc(5)); None when there is none, or it is a zombie.
+
+    Raises OSError when that cannot be read.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in {"Z", "X"} else fields[19]
