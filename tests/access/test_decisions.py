@@ -134,6 +134,9 @@ def test_a_token_counts_until_it_ends() -> None:
     assert [isinstance(rotated.find_token(*sent(each), NOW), Token) for each in (text, new)] == [True, True]
     assert rotated.find_token(*sent(text), NOW + timedelta(hours=1)) is TokenFault.ROTATED
     assert isinstance(rotated.find_token(*sent(new), NOW + timedelta(hours=1)), Token)
+    late, then = NOW + timedelta(days=2), NOW + timedelta(days=1)
+    assert isinstance(rotated.find_token(*sent(new), late, then), Token)  # of a request that began in time
+    assert rotated.find_token(*sent(text), late, NOW) is TokenFault.ROTATED
     for each in (document, rotated.document):
         revoked = AccessState(changing.with_revoked(each, text.identity, NOW))
         found = [revoked.find_token(*sent(each), NOW) for each in (text, new)]

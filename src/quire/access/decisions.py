@@ -98,8 +98,11 @@ class AccessState:
             for identity, token in self.document.tokens.items()
         }
 
-    def find_token(self, identity: str, digest: str, now: datetime) -> Token | TokenFault:
-        """The token with this id, if it has this digest (`TokenText.digest`).
+    def find_token(
+        self, identity: str, digest: str, now: datetime, began: datetime | None = None
+    ) -> Token | TokenFault:
+        """The token with this id, if it has this digest (`TokenText.digest`). `began`: of a request that is decided
+        on again; a token that has expired since counts, one that was replaced or revoked does not.
 
         A wrong secret is told nothing about the token, and an id that does not exist costs the same steps as one that
         does.
@@ -111,7 +114,7 @@ class AccessState:
         token = self.document.tokens[identity]
         if token.revoked is not None:
             return TokenFault.REVOKED
-        if token.has_expired(now):
+        if token.has_expired(began or now):
             return TokenFault.EXPIRED
         if not is_current and (token.previous is None or moment(token.previous.until) <= now):
             return TokenFault.ROTATED

@@ -23,7 +23,7 @@ SECONDS: Final = 60.0
 class SettingsState(AccessState):
     """The state of a server that reads none: no grants, no tokens, no definitions."""
 
-    def find_token(self, identity: str, digest: str, now: datetime) -> TokenFault:
+    def find_token(self, identity: str, digest: str, now: datetime, began: datetime | None = None) -> TokenFault:
         """See `AccessState`: no token counts, whether there is one or not."""
         return TokenFault.NOT_TAKEN
 

@@ -259,11 +259,11 @@ def settings_of(folder: Path, *, read_only: bool = False) -> Settings:
     )
 
 
-def expire(access: AccessRecords, identity: str) -> None:
-    """Let the time of a token be over."""
+def expire(access: AccessRecords, identity: str, *, ago: float = 1) -> None:
+    """Let the time of a token be over since so many seconds."""
 
     def end(document: Any) -> Any:
-        past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat(timespec="seconds")
+        past = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
         token = msgspec.structs.replace(document.tokens[identity], expires=past)
         return msgspec.structs.replace(document, tokens={**document.tokens, identity: token})
 
@@ -378,16 +378,67 @@ CHANGES: Final = sorted(
 def test_a_right_that_ends_while_a_body_is_open_is_not_used(
     rig: Rig, row: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client may take long for a body: the right that let its head in does not last as long."""
+    """A client may take long for a body: the right that let its head in does not last as long, nor the token."""
     monkeypatch.setattr(access_of_requests, "DECIDED_AGAIN_SECONDS", -1.0)
-    origin = Origin(user="root")
-    text = make_token(rig.access, ["read", "upload", "manage", "admin"], origin=origin)
+    origin, every = Origin(user="root"), ["read", "upload", "manage", "admin"]
+    given, _, _ = granting.give(rig.access, "user:plain", every, "*", [], origin=origin)
+    text = make_token(rig.access, every, user="plain", origin=origin)
     *_, (_, (method, path, more)) = requests_of(row, "acme-1", f"Bearer {text.text}")
     if row.endswith("/manage/") or "/-/admin/" in row:
         more["headers"]["content-type"] = "application/x-www-form-urlencoded"
 
     answer = ask_slowly(rig, method, path, more, lambda: granting.revoke_tokens(rig.access, [text.identity], origin))
-    assert (answer.status_code, f"token {text.identity} may not" in answer.text) == (403, True), answer.text
+    assert (answer.status_code, "The token was revoked" in answer.text) == (401, True), answer.text
+    more["headers"]["authorization"] = f"Bearer {make_token(rig.access, every, user='plain', origin=origin).text}"
+    answer = ask_slowly(rig, method, path, more, lambda: granting.take_back(rig.access, [given], origin))
+    assert (answer.status_code, "may not" in answer.text) == (403, True), answer.text
+
+
+@pytest.mark.parametrize("how", ["rotated", "expired"])
+def test_a_token_that_ends_while_a_body_is_open(rig: Rig, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was rotated may be in the wrong hands, and publishes nothing; one that has expired ends its upload. The
+    time of grace of a rotated one is as always. None of it is counted as a second request."""
+    monkeypatch.setattr(access_of_requests, "DECIDED_AGAIN_SECONDS", -1.0)
+    origin, status = Origin(user="root"), {"rotated": 401, "expired": 200}[how]
+    text = make_token(rig.access, ["upload"], lifetime=timedelta(days=1), rate=1, origin=origin)
+
+    def end() -> None:
+        if how == "expired":
+            expire(rig.access, text.identity, ago=0)
+        else:
+            granting.rotate_token(rig.access, text.identity, new_token(text.identity).digest, timedelta(0), origin)
+
+    method, path, more = upload("POST /", f"acme-{how}", f"Bearer {text.text}")
+    answer = ask_slowly(rig, method, path, more, end)
+    assert answer.status_code == status, answer.text
+    (page,) = rig.ask([("GET", f"/simple/acme-{how}/", {"headers": {"authorization": rig.senders["boss"]}})])
+    assert page.status_code == {401: 404, 200: 200}[status]
+    (after,) = rig.ask([(*upload("POST /", f"acme-{how}", f"Bearer {text.text}"),)])
+    assert after.status_code == 401, after.text
+
+
+@pytest.mark.parametrize("users", [{}, {"late": "another"}], ids=["removed", "another password"])
+def test_a_user_that_ends_while_a_body_is_open_changes_nothing(
+    rig: Rig, users: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It publishes nothing, and makes no token that would outlive the password."""
+    monkeypatch.setattr(access_of_requests, "DECIDED_AGAIN_SECONDS", -1.0)
+    given, _, _ = granting.give(rig.access, "user:late", ["upload"], "main", [], origin=Origin(user="root"))
+    headers = {"authorization": basic("late", "word"), "content-type": "application/json"}
+    body = b'{"rights": ["upload"], "index": "main", "projects": [], "note": null, "expires_in": 3600}'
+    try:
+        for method, path, more in (
+            upload("POST /", "acme-late", headers["authorization"]),
+            ("POST", f"{V1}/account/tokens", {"headers": headers, "content": body}),
+            ("POST", f"{V1}/account/tokens/revoke", {"headers": headers, "content": b'{"ids": []}'}),
+        ):
+            password_file(rig.folder, **USERS, late="word")
+            answer = ask_slowly(rig, method, path, more, lambda: password_file(rig.folder, **USERS, **users))
+            assert (answer.status_code, "password is wrong" in answer.text) == (401, True), answer.text
+    finally:
+        password_file(rig.folder, **USERS)
+        granting.take_back(rig.access, [given], Origin(user="root"))
+    assert not [each for each in rig.access.read().state.document.tokens.values() if each.user == "late"]
 
 
 def test_a_user_makes_no_token_with_a_right_that_ended_while_the_body_was_open(rig: Rig) -> None:
@@ -418,6 +469,7 @@ def ask_slowly(
         transport = httpx.ASGITransport(rig.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
             whole = client.build_request(method, path, **more)
+            whole.read()
             headers = {name: value for name, value in whole.headers.items() if name != "content-length"}
             return await client.request(method, path, content=slow(whole.content), headers=headers)
 

@@ -48,9 +48,9 @@ async def tokens(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """POST account/tokens."""
     worker = worker_of(request)
-    principal, _ = await worker.access.identify(request)
+    await worker.access.identify(request)
     body = await received(request, OwnTokenBody)
-    state = await worker.access.state()  # as it is after the body, which may have taken long
+    principal, state = await worker.access.identify_again(request)
     if principal.is_anonymous:
         raise HttpError(401, "To make a token for yourself needs a login; give a user name and a password.", CHALLENGE)
     if principal.token is not None or principal.username is None:
@@ -89,14 +89,16 @@ async def create(request: Request) -> Response:
 
 async def revoke(request: Request) -> Response:
     """POST account/tokens/revoke: all of them or none."""
-    principal, state = await worker_of(request).access.identify(request)
+    access = worker_of(request).access
+    await access.identify(request)
     body = await received(request, IdsBody)
+    principal, state = await access.identify_again(request)
     own = set(_own(principal, state))
     for each in body.ids:
         if each not in own:
             raise NotFound(f"You have no token {each[:50]!r}.")
-    worker, access, origin = changing_access(request)
-    changed = await worker.in_writer(granting.revoke_tokens, access, body.ids, origin)
+    worker, records, origin = changing_access(request)
+    changed = await worker.in_writer(granting.revoke_tokens, records, body.ids, origin)
     return answered(Ended(ids=body.ids, changed=changed))
 
 

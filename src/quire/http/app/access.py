@@ -54,8 +54,9 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 METRICS_PATIENCE: Final = 1.0
 """Seconds that the metrics wait for the store to say which rights there are."""
 DECIDED_AGAIN_SECONDS = 1.0
-"""After so long the rights of a request are read again: so an upload of some minutes is published by none that its
-sender has lost since. One that takes less is decided by the rights at its arrival, for one read in place of two."""
+"""After so long the rights of a request are read again, and its credentials checked again: so an upload of some minutes
+is published by none that its sender has lost since. One that takes less is decided by those at its arrival, for one
+read in place of two."""
 
 log = structlog.get_logger(__name__)
 
@@ -179,9 +180,9 @@ class Access:
             raise refusal
 
     async def authorize_again(self, request: Request) -> None:
-        """Decide once more, by the rights of now, whether a request may do what `authorize` let it do, if that was a
-        while ago: a client may keep a body open for as long as it likes. Raises HttpError 401, 403, 429, 503, and
-        StoreError."""
+        """Decide once more, by the rights and the credentials of now, whether a request may do what `authorize` let it
+        do, if that was a while ago: a client may keep a body open for as long as it likes. Raises HttpError 401, 403,
+        429, 503, and StoreError."""
         context = context_of(request.scope)
         if context.needs is not None and time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
             right, index = context.needs
@@ -195,6 +196,12 @@ class Access:
         state, context = await self.state(), context_of(request.scope)
         context.principal = await self._principal(request, state)
         return context.principal, state
+
+    async def identify_again(self, request: Request) -> tuple[Principal, AccessState]:
+        """As `identify`, which has identified the sender, after the body of a request that needs no right by the route
+        table: the body may have taken long. Raises HttpError 401, 503, and StoreError."""
+        state = await self._read_again(request)
+        return context_of(request.scope).principal, state
 
     async def has(self, request: Request, right: Right, index: str) -> bool:
         """Whether the sender of a request that `authorize` let pass has a right as well, on an index, or ANY.
@@ -269,8 +276,7 @@ class Access:
         context = context_of(request.scope)
         state = context.decided_by
         if state is None or time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
-            context.decided_at = time.monotonic()
-            state = context.decided_by = await self.state()
+            state = await self._read_again(request)
         is_asked = context.needed_no_login and may_be_owner and bool(state.document.indexes)
         is_asked = (
             is_asked
@@ -292,6 +298,17 @@ class Access:
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, project)
         context.decided_by = state
+        return state
+
+    async def _read_again(self, request: Request) -> AccessState:
+        """The state of now, by which the credentials of a request count still. Raises HttpError 401, 429, 503, and
+        StoreError."""
+        context, now = context_of(request.scope), time.monotonic()
+        state = await self.state()
+        if context.checked_at is not None:
+            sent = find_token_text(request.headers.get("authorization"))
+            context.principal = await self._checked(request, state, sent, began=context.checked_at)
+        context.decided_at, context.decided_by = now, state
         return state
 
     def _refusal(
@@ -372,37 +389,56 @@ class Access:
         A token counts before the user that a proxy names, since it narrows what that user may do. Anything else in
         Authorization is then what the proxy wants it to be.
         """
-        header = request.headers.get("authorization")
-        credentials, sent = parse_basic(header), find_token_text(header)
+        sent, now = find_token_text(request.headers.get("authorization")), datetime.now(UTC)
         user = None if isinstance(sent, TokenText) else await self._users.find(request)
         if user is not None:
             self._tally.logins["proxy"] += 1
             return user
+        principal = await self._checked(request, state, sent)
+        context_of(request.scope).checked_at = None if principal.is_anonymous else now
+        return principal
+
+    async def _checked(
+        self, request: Request, state: AccessState, sent: TokenText | str | None, *, began: datetime | None = None
+    ) -> Principal:
+        """The principal of a session, a token or a password. `sent`: as `find_token_text` has it; `began`: see
+        `_verified`. Raises HttpError 400, 401, 429, 503."""
+        header = request.headers.get("authorization")
+        session = None
         if header is None and context_of(request.scope).takes_sessions:
             session = self.session_of(request, state)
-            if session is not None:
-                self._tally.logins["session"] += 1
-                token = session.principal.token
-                if token is not None:
-                    self.uses.note(token)
-                    self._count_request(request, token, self.rates.limit_of(state.document.tokens[token]))
-                return session.principal
-        return await self._verified(request, state, credentials, sent)
+        if session is None:
+            return await self._verified(request, state, parse_basic(header), sent, began=began)
+        if began is None:
+            self._tally.logins["session"] += 1
+            token = session.principal.token
+            if token is not None:
+                self._note_token(request, token, state.document.tokens[token])
+        return session.principal
 
     async def _verified(
-        self, request: Request, state: AccessState, credentials: Credentials | None, sent: TokenText | str | None
+        self,
+        request: Request,
+        state: AccessState,
+        credentials: Credentials | None,
+        sent: TokenText | str | None,
+        *,
+        began: datetime | None = None,
     ) -> Principal:
-        """The principal that credentials are of, and what was `sent` as a token in them or without them. Raises
-        HttpError 400, 401, 429, 503."""
+        """The principal that credentials are of, and what was `sent` as a token in them or without them.
+
+        `began`: of a request whose credentials counted already; they are not counted again, and a token that has
+        expired since counts still. Raises HttpError 400, 401, 429, 503.
+        """
         found: Token | TokenFault | None = None
         if isinstance(sent, TokenText):
-            found = state.find_token(sent.identity, sent.digest, datetime.now(UTC))
+            found = state.find_token(sent.identity, sent.digest, datetime.now(UTC), began)
         if isinstance(sent, TokenText) and isinstance(found, Token):
-            self._tally.logins["token"] += 1
-            self.uses.note(sent.identity)
-            self._count_request(request, sent.identity, self.rates.limit_of(found))
-            if found.expires is not None and state.expires_soon(sent.identity, datetime.now(UTC)):
-                self._warn(request, sent.identity, found.expires)
+            if began is None:
+                self._tally.logins["token"] += 1
+                self._note_token(request, sent.identity, found)
+                if found.expires is not None and state.expires_soon(sent.identity, datetime.now(UTC)):
+                    self._warn(request, sent.identity, found.expires)
             return Principal(found.user, token=sent.identity, publisher=found.publisher)
         can_be_password = (
             credentials is not None and credentials.username != USERNAME and self.authenticator is not None
@@ -419,8 +455,14 @@ class Access:
         if not isinstance(verdict, Accepted):
             request_id = context_of(request.scope).request_id
             raise self._login_refused(verdict, user=credentials.username[:100], client=client, request=request_id)
-        self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
+        if began is None:
+            self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
         return Principal(verdict.username)
+
+    def _note_token(self, request: Request, identity: str, token: Token) -> None:
+        """Note the use of a token, and count it. Raises HttpError 429."""
+        self.uses.note(identity)
+        self._count_request(request, identity, self.rates.limit_of(token))
 
     def _count_request(self, request: Request, identity: str, limit: int) -> None:
         """Raises HttpError 429 for a token that has sent more requests than it may."""

@@ -11,6 +11,7 @@ import random
 import re
 import secrets
 import time
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -62,6 +63,7 @@ class RequestContext:
 
     __slots__ = (
         "action",
+        "checked_at",
         "decided_at",
         "decided_by",
         "file",
@@ -78,6 +80,8 @@ class RequestContext:
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.principal = ANONYMOUS
+        self.checked_at: datetime | None = None
+        """When the credentials of the principal were checked; None without any, and of a user that a proxy names."""
         self.needed_no_login = False
         """Whether the right that the request needed is given without a login."""
         self.needs: tuple[Right, str] | None = None
