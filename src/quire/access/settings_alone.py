@@ -13,7 +13,7 @@ from typing import Final
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import EMPTY, KEY, AccessDocument
 from quire.access.records import AccessRecords, StoredAccess
-from quire.domain.errors import StoreError
+from quire.domain.errors import DamagedRecord, StoreError
 from quire.store.contracts import NEVER_WRITTEN, Record
 
 SECONDS: Final = 60.0
@@ -38,15 +38,20 @@ class SettingsAlone:
         self._value = StoredAccess(Record(KEY, None, NEVER_WRITTEN), SettingsState(EMPTY))
 
     def look(self) -> None:
-        """Read the record: from now on each `load` raises while something in it decides. Blocks. Raises StoreError."""
-        self._read = self._access.read(self._read)
+        """Read the record: from now on each `load` raises while something in it decides, or may decide, as it cannot be
+        understood. Blocks. Raises StoreError; one that cannot be read now leaves the answer as it was."""
+        try:
+            self._read = self._access.read(self._read)
+        except DamagedRecord as error:
+            self._obstacle = str(error)
+            raise
         self._obstacle = obstacle(self._read.state.document)
 
     def begin_tick(self) -> None:
         """See `Source`."""
 
     def load_inline(self, key: str, known: StoredAccess | None) -> StoredAccess:
-        """See `Source`. Raises StoreError where the record, as last seen, decides on requests."""
+        """See `Source`. Raises StoreError where the record, as last seen, decides on requests, or may."""
         if self._obstacle is not None:
             raise StoreError(self._obstacle)
         return self._value
