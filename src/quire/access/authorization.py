@@ -41,6 +41,9 @@ NO_GRANTS: Final = AccessState(EMPTY)
 UNKNOWN_OWNERS: Final = ("?",)
 """In place of owners that the caller does not know: no principal is among them."""
 
+EACH_PROJECT: Final = ""
+"""In place of a project: all of an index at once, whatever their names and owners are."""
+
 _PERMISSIONS: Final = {
     Right.DOWNLOAD: (Permission.READ,),
     Right.LIST: (Permission.READ,),

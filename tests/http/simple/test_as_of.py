@@ -17,12 +17,12 @@ from quire.access import defining
 from quire.access.document import Grant, with_fields
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
-from quire.domain.indexes import IndexDefinition
+from quire.domain.indexes import IndexDefinition, NewProjects, PastTrash
 from quire.domain.project import Status
 from quire.index.audit.entries import Origin, timestamp
 from quire.index.index import Index
 from quire.store.opening import open_store
-from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, post, publish_wheel, serve, twine_form
+from tests.asking import HTML_V1, JSON_V1, OPEN, Site, basic, password_file, post, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire, until
 from tests.upstreams import FakeIndex, serving_index
@@ -373,6 +373,44 @@ def test_trashed_files_can_be_hidden_from_readers(tmp_path: Path) -> None:
             assert (seen(bob, at), seen(ann, at)) == ({(0, 0, 404)}, {(1, 1, 200)})
         quire("index", "set", "main", "--past-trash", "shown")
         assert seen(bob, "/front") == {(1, 1, 200)}
+
+
+def test_hidden_files_are_there_for_those_that_manage_their_project(tmp_path: Path) -> None:
+    """Its owners, and principals with the right on it: its page. The list has the name of a deleted project for those
+    that manage all of them: a right on some other project tells nothing of this one."""
+    users = {"ann": "secret-a", "bob": "secret-b", "cyd": "secret-c"}
+    flags = ("-a", "list,download,update", "-P", password_file(tmp_path, **users), "--disable-fallback")
+    with serve(tmp_path, *flags) as site:
+        grants = {
+            "1": Grant(subject="user:ann", permissions=("admin",)),
+            "2": Grant(subject="user:bob", permissions=("read",)),
+            "3": Grant(subject="user:bob", permissions=("manage",), projects=("acme-*", "?")),
+            "4": Grant(subject="user:cyd", permissions=("read", "upload")),
+        }
+        indexes = {"main": IndexDefinition(new_projects=NewProjects.OWNED, past_trash=PastTrash.HIDDEN)}
+        AccessRecords(open_store(str(site.root))).change(
+            lambda document: with_fields(document, grants=grants, indexes=indexes), "grant", {}, Origin(user="ann")
+        )
+        for owner, project in (("ann", "secret"), ("ann", "acme-tool"), ("cyd", "mine")):
+            publish_wheel(site, project, authorization=basic(owner, users[owner]))
+        there = timestamp()
+        for project in ("secret", "acme-tool", "mine"):
+            done = run_quire("delete", project, "--all", "--yes", "-d", site.root, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+
+        def seen(user: str) -> tuple[set[str], set[str]]:
+            site.client.auth = httpx.BasicAuth(user, users[user])
+            names = site.client.get(f"/@{there}/simple/", headers=FRESH).json()["projects"]
+            with_files = {
+                project
+                for project in ("secret", "acme-tool", "mine")
+                if site.client.get(f"/@{there}/simple/{project}/", headers=FRESH).json()["files"]
+            }
+            return {each["name"] for each in names}, with_files
+
+        assert seen("ann") == ({"secret", "acme-tool", "mine"},) * 2
+        assert seen("bob") == (set(), {"acme-tool"})
+        assert seen("cyd") == (set(), {"mine"})
 
 
 def test_no_client_is_sent_to_another_index(tmp_path: Path) -> None:

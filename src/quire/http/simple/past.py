@@ -13,7 +13,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import ALLOWED, Right
+from quire.access.authorization import ALLOWED, EACH_PROJECT, UNKNOWN_OWNERS, Right
+from quire.catalog.hosted import Hosted
 from quire.catalog.past import key_of
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import BlobMissing, HeldBack, NotFound
@@ -22,7 +23,7 @@ from quire.domain.moments import parse_moment
 from quire.domain.names import is_normalized
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of
-from quire.http.app.worker import index_of, worker_of
+from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.files import Target, file_response, log_held_back, log_warning, split_companion
 from quire.http.simple.pages import moved, negotiated, normalized, page_response
 from quire.render.simple import Page
@@ -39,7 +40,7 @@ async def projects_page(request: Request) -> Response:
     """GET /@MOMENT/simple/: the projects that had a file then."""
     moment, worker = _moment_of(request), worker_of(request)
     index, media_type = index_of(request), negotiated(request)
-    past, hidden = worker.past.of(index), _hidden(request, index, None)
+    past, hidden = worker.past.of(index), await _hidden(request, index, EACH_PROJECT)
     if worker.past.listing >= _MOST_LISTS:
         raise HttpError(503, "Too many lists of the past are being made; repeat in some seconds.")
     worker.past.listing += 1
@@ -64,7 +65,7 @@ async def project_page(request: Request) -> Response:
     if not is_normalized(name):
         return moved(request, f"../{normalized(name)}/")
     past, media_type = worker.past.of(index), negotiated(request)
-    hidden = _hidden(request, index, name)
+    hidden = await _hidden(request, index, name)
     view = await past.project(name, moment, hidden)
     if not await index.is_local(view):
         raise NotFound(f"The project {name} does not exist.")
@@ -88,7 +89,8 @@ async def download(request: Request) -> Response:
     missing = NotFound(f"The index has no file {filename[:200]} of that moment, or has it no more.")
     if not is_normalized(name):
         raise missing
-    view = await worker_of(request).past.of(index).project(name, moment, _hidden(request, index, name))
+    hidden = await _hidden(request, index, name)
+    view = await worker_of(request).past.of(index).project(name, moment, hidden)
     known = view.every.get(filename)
     if known is None or f"{known.place}{companion}" != f"{name}/{rest}":
         raise missing
@@ -135,16 +137,35 @@ def _moment_of(request: Request) -> str:
     return parse_moment(request.path_params["moment"], datetime.now(UTC))
 
 
-def _hidden(request: Request, index: ServedIndex, project: str | None) -> tuple[str, ...]:
+async def _hidden(request: Request, index: ServedIndex, project: str) -> tuple[str, ...]:
     """The indexes whose deleted files the sender of a request does not see at past moments, by the state of the
-    definitions and grants that the request was let in by. `project`: None for all."""
+    definitions and grants that the request was let in by. `project`: EACH_PROJECT for the list of them, which has the
+    names of deleted ones for those that manage them all."""
     context, rules = context_of(request.scope), worker_of(request).access.rules
     state = context.decided_by
     if state is None:
         return ()
-    return tuple(
+    names = [
         name
         for name in (index.name, *state.behind(index.name))
         if state.definition(name).past_trash is PastTrash.HIDDEN
-        and rules.authorize(context.principal, Right.MANAGE, name, project, state) is not ALLOWED
-    )
+    ]
+    owners: dict[str, tuple[str, ...]] = dict.fromkeys(names, UNKNOWN_OWNERS)
+    if project != EACH_PROJECT and any(map(state.has_owned_projects, names)):
+        owners = await _owners(worker_of(request), index, project)
+
+    def manages(name: str) -> bool:
+        found = owners.get(name, ())
+        return rules.authorize(context.principal, Right.MANAGE, name, project, state, owners=found) is ALLOWED
+
+    return tuple(name for name in names if not manages(name))
+
+
+async def _owners(worker: Worker, index: ServedIndex, project: str) -> dict[str, tuple[str, ...]]:
+    """The owners of a project, by the indexes that have a record of it, perhaps one without files."""
+    view, found = await index.look_up(project), dict[str, tuple[str, ...]]()
+    for source, part in view.parts:
+        if isinstance(source, Hosted) and part.was_written:
+            stored = await worker.in_reader(source.index.stored, project)
+            found[source.index.name] = stored.owners if stored is not None else ()
+    return found
