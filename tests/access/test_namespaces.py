@@ -13,17 +13,22 @@ from quire.access.document import EMPTY, AccessDocument, Token, decode_access, e
 from quire.access.principals import Principal
 from quire.domain.errors import InvalidRequest
 from quire.domain.indexes import DEFAULT
+from quire.publishing.publishers import make_publisher
+from tests.publishing.claims import SETTINGS
 
 TOKENS = {
     "anns": Token(digest="0" * 64, permissions=("upload",), user="ann"),
     "itself": Token(digest="0" * 64, permissions=("upload",)),
-    "minted": Token(digest="0" * 64, permissions=("upload",), publishers=("p1",)),
+    "minted": Token(digest="0" * 64, permissions=("upload",), publishers=("p1", "removed")),
 }
+PUBLISHER = make_publisher(
+    "github", SETTINGS["github"], {}, issuer=None, index="main", projects=["acme-tools"], created="", by=None
+)
 
 
 def granted(*owners: str, **more: Any) -> AccessDocument:
     """`acme` is granted in `main`, which is behind `front`."""
-    document = with_fields(EMPTY, tokens=TOKENS, groups={"ops": ("ann",)})
+    document = with_fields(EMPTY, tokens=TOKENS, publishers={"p1": PUBLISHER}, groups={"ops": ("ann",)})
     document = defining.with_settings(
         document, "main", {"grant_namespace": {"name": "acme", "owners": owners, **more}}, "main"
     )
@@ -44,6 +49,7 @@ def granted(*owners: str, **more: Any) -> AccessDocument:
         ("token:itself", Principal("ann", token="anns"), False),
         ("publisher:p1", Principal(None, token="minted"), True),
         ("publisher:p2", Principal(None, token="minted"), False),
+        ("publisher:removed", Principal(None, token="minted"), False),
     ],
 )
 def test_a_namespace_is_against_all_but_its_owners(owner: str, principal: Principal, may: bool) -> None:

@@ -274,7 +274,9 @@ class AccessState:
             token = self.document.tokens.get(principal.token)
             if token is None or token.user is None:  # users choose the ids of their tokens, also that of a dropped one
                 yield Subject(SubjectKind.TOKEN, principal.token)
-            yield from (Subject(SubjectKind.PUBLISHER, each) for each in (token.publishers if token else ()))
+            for each in token.publishers if token is not None else ():
+                if each in self.document.publishers:  # one that was removed owns nothing, as it gives no right
+                    yield Subject(SubjectKind.PUBLISHER, each)
             user = Principal(token.user if token is not None else None)
         if user.username is not None:
             yield Subject(SubjectKind.USER, user.username)
