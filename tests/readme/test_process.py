@@ -29,6 +29,11 @@ def readmes() -> Iterator[ReadmeProcess]:
     process.close()
 
 
+def children() -> set[str]:
+    """The processes that this thread has started, and that have not ended."""
+    return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
+
+
 class Elements(HTMLParser):
     """All elements of a piece of HTML."""
 
@@ -217,6 +222,51 @@ def test_a_readme_that_takes_too_long_is_shown_as_text(text: str, content_type: 
         process.close()
 
 
+def test_a_readme_that_takes_too_long_is_tried_once() -> None:
+    """The process that rendered another one since is still the same when it is asked for again, and goes on."""
+    process, slow = ReadmeProcess(cpu_seconds=0.5), ">" * 200_000
+    try:
+        assert process.known(slow, MARKDOWN) is None
+        assert process.render(slow, MARKDOWN).html is None
+        assert process.render("*fine*", MARKDOWN).html == "<p><em>fine</em></p>\n"
+        before = children()
+        for again in (process.render(slow, MARKDOWN), process.known(slow, MARKDOWN)):
+            assert again is not None
+            assert (again.html, again.text) == (None, slow)
+        assert children() == before
+        assert process.known("*fine*", MARKDOWN) is None
+        assert process.known(slow, RST) is None, "it may be short work in another language"
+    finally:
+        process.close()
+
+
+def test_a_readme_of_much_html_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends no process when it is asked for again."""
+    monkeypatch.setattr("quire.readme.process.MAX_HTML", 100)
+    process, much = ReadmeProcess(), "*a* " * 100
+    try:
+        assert process.render(much, MARKDOWN).text == much
+        assert process.render("*fine*", MARKDOWN).html == "<p><em>fine</em></p>\n"
+        before = children()
+        assert process.render(much, MARKDOWN).text == much
+        assert children() == before
+    finally:
+        process.close()
+
+
+def test_few_readmes_that_took_too_much_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest ones are forgotten."""
+    monkeypatch.setattr("quire.readme.process.MAX_HTML", 10)
+    monkeypatch.setattr("quire.readme.process.MAX_REFUSED", 2)
+    process, texts = ReadmeProcess(), ["*one*", "*two*", "*three*"]
+    try:
+        for text in texts:
+            assert process.render(text, MARKDOWN).text == text
+        assert [process.known(text, MARKDOWN) is None for text in texts] == [True, False, False]
+    finally:
+        process.close()
+
+
 def test_a_process_that_ended_is_started_again() -> None:
     """It ends when it is idle, too."""
     process = ReadmeProcess()
@@ -230,6 +280,7 @@ def test_without_a_process_readmes_are_text(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.executable", "/nonexistent")
     process = ReadmeProcess()
     assert process.render("*fine*", MARKDOWN).text == "*fine*"
+    assert process.known("*fine*", MARKDOWN) is None, "it took nothing: another time it is rendered"
     process.close()
 
 
@@ -250,10 +301,6 @@ def test_settings_files_of_docutils_do_not_count(
 
 def test_the_process_ends_with_its_owner() -> None:
     """Also where it is never closed, as in a worker that is only thrown away."""
-
-    def children() -> set[str]:
-        return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
-
     before, owner = children(), ReadmeProcess()
     assert owner.render("# hi", "text/markdown").html
     assert len(children() - before) == 1

@@ -13,6 +13,8 @@ SENDERS: Final = 16
 """Of their own: slow disks under downloads must not hold up the listings."""
 LARGE_PAGES: Final = 2
 """For work that takes the processor for long: more of them would only take it from the others."""
+READMES: Final = 1
+"""Of its own: a README may take seconds, and they are rendered one at a time."""
 WRITERS: Final = 32
 """A write mostly waits for the disk."""
 LARGE_UPLOADS: Final = 4
@@ -27,7 +29,7 @@ CATALOGERS: Final = 1
 
 
 class Threads:
-    """Eight pools, each made when it is first asked for. Belongs to one event loop."""
+    """Nine pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -43,6 +45,10 @@ class Threads:
     def large_pages(self) -> ThreadPoolExecutor:
         """For reading or rendering much at once."""
         return self._pool("large", LARGE_PAGES)
+
+    def readmes(self) -> ThreadPoolExecutor:
+        """For waiting for READMEs that are rendered."""
+        return self._pool("readme", READMES)
 
     def writers(self) -> ThreadPoolExecutor:
         """For changes."""

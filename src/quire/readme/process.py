@@ -7,6 +7,7 @@ the text that it is.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import threading
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from quire.domain.foreign_text import visible
 from quire.readme.markup import Markup, markup_of
@@ -32,6 +33,8 @@ CPU_SECONDS: Final = 4.0
 seconds."""
 WAIT_SECONDS: Final = 60.0
 """For an answer, on a machine that is busy with other things."""
+MAX_REFUSED: Final = 1000
+"""READMEs that are remembered since they took too much: each does so once, however often it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,22 @@ class Readme:
     """Whether the text ends before the README does."""
 
 
+class _Source(NamedTuple):
+    """A README that can be rendered."""
+
+    document: bytes
+    markup: Markup
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(bytes([self.markup]) + self.document).digest()
+
+
+def as_text(description: str) -> Readme:
+    """A description of core metadata, of any language, that is shown as text."""
+    return _as_text(_visible(description))
+
+
 class ReadmeProcess:
     """Renders READMEs. Any thread may ask; one is rendered at a time."""
 
@@ -56,16 +75,19 @@ class ReadmeProcess:
         self._channel: socket.socket | None = None
         self._ending: weakref.finalize[[subprocess.Popen[bytes], socket.socket], ReadmeProcess] | None = None
         """Ends the process also where `close` was never called."""
+        self._refused: dict[bytes, None] = {}
+        """The digests of READMEs that took too much, the oldest first. Changed under the lock."""
 
     def render(self, description: str, content_type: str | None) -> Readme:
         """A description of core metadata, in the language of its content type. Blocks for as long as it takes."""
-        document, markup = visible(description[: MAX_SHOWN + 1]), markup_of(content_type)
-        if markup is not None and document.strip():
-            encoded = document.encode()
-            html = self._html(encoded, markup) if len(encoded) <= MAX_RENDERED else ""
-            if html:
-                return Readme(html, "")
-        return Readme(None, document[:MAX_SHOWN], len(document) > MAX_SHOWN)
+        document, source = _read(description, content_type)
+        html = self._html(source) if source is not None and source.digest not in self._refused else ""
+        return Readme(html, "") if html else _as_text(document)
+
+    def known(self, description: str, content_type: str | None) -> Readme | None:
+        """The same, where nothing is rendered for it: it is plain or long, or has taken too much before; else None."""
+        document, source = _read(description, content_type)
+        return _as_text(document) if source is None or source.digest in self._refused else None
 
     def close(self) -> None:
         """End the process, also within a README. It may be asked again."""
@@ -74,24 +96,35 @@ class ReadmeProcess:
             child.kill()
         with self._lock:
             self._end()
+            self._refused.clear()  # the one that was being rendered is not to blame
 
-    def _html(self, document: bytes, markup: Markup) -> str:
+    def _html(self, source: _Source) -> str:
         """Empty where there is none."""
         with self._lock:
             try:
-                channel = self._begin(document, markup)
-                (size,) = ANSWER.unpack(receive(channel, ANSWER.size))
-                if size > MAX_HTML:
-                    self._end()
-                    return ""
-                return receive(channel, size).decode()
+                channel = self._begin(source)
             except (OSError, EOFError):
-                self._end()  # it was more than it may take; or no process can be made
+                self._end()  # no process can be made
                 return ""
+            try:
+                (size,) = ANSWER.unpack(receive(channel, ANSWER.size))
+                if size <= MAX_HTML:
+                    return receive(channel, size).decode()
+            except (OSError, EOFError):
+                pass  # it was more than it may take
+            self._end()
+            self._refuse(source)
+            return ""
 
-    def _begin(self, document: bytes, markup: Markup) -> socket.socket:
+    def _refuse(self, source: _Source) -> None:
+        """Remember a README that took too much, in place of the oldest one."""
+        if len(self._refused) >= MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[source.digest] = None
+
+    def _begin(self, source: _Source) -> socket.socket:
         """The channel of a process that has begun with a README. Raises OSError, EOFError."""
-        message = REQUEST.pack(markup, len(document)) + document
+        message = REQUEST.pack(source.markup, len(source.document)) + source.document
         if self._channel is not None:
             with suppress(OSError, EOFError):  # one that ended since it was idle
                 return _sent(self._channel, message)
@@ -126,6 +159,24 @@ class ReadmeProcess:
             self._ending()
             self._ending = None
         self._child = None
+
+
+def _visible(description: str) -> str:
+    """As much of it as is shown, and a character more of a longer one."""
+    return visible(description[: MAX_SHOWN + 1])
+
+
+def _as_text(document: str) -> Readme:
+    return Readme(None, document[:MAX_SHOWN], len(document) > MAX_SHOWN)
+
+
+def _read(description: str, content_type: str | None) -> tuple[str, _Source | None]:
+    """A description as it is shown, and as it is rendered; None for one that is always shown as text."""
+    document, markup = _visible(description), markup_of(content_type)
+    if markup is None or not document.strip():
+        return document, None
+    encoded = document.encode()
+    return document, _Source(encoded, markup) if len(encoded) <= MAX_RENDERED else None
 
 
 def _ended(child: subprocess.Popen[bytes], channel: socket.socket) -> None:

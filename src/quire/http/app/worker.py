@@ -61,11 +61,11 @@ if TYPE_CHECKING:
     from quire.catalog.past import PastIndexes
     from quire.http.app.declared import DeclaredWatch
     from quire.http.app.looking import Looking
+    from quire.http.app.readmes import Readmes
     from quire.http.login.sign_on import SignOn
     from quire.http.login.web_sessions import WebSessions
     from quire.http.publishing.exchange import TokenExchange
     from quire.process.children import Children
-    from quire.readme.process import ReadmeProcess
     from quire.search.results import Searching
 
 P = ParamSpec("P")
@@ -209,11 +209,11 @@ class Worker:
         )
 
     @cached_property
-    def readmes(self) -> ReadmeProcess:
-        """The process that renders READMEs."""
-        from quire.readme.process import ReadmeProcess  # noqa: PLC0415 - for people's pages alone
+    def readmes(self) -> Readmes:
+        """The READMEs of pages."""
+        from quire.http.app.readmes import Readmes  # noqa: PLC0415 - for people's pages alone
 
-        return ReadmeProcess()
+        return Readmes(self._threads, self.for_large_page)
 
     @cached_property
     def children(self) -> Children:

@@ -50,6 +50,7 @@ from quire.render.simple import Page, make_page, release_versions
 
 if TYPE_CHECKING:
     from quire.advisories.known import KnownAdvisories
+    from quire.readme.process import Readme
 
 MAX_PAGES: Final = 8
 """Of one project, that are kept: of releases and sites, which clients choose."""
@@ -163,8 +164,8 @@ async def _project_page(
 ) -> Page:
     view = await index.read(kept, lambda unread: unread.complete()) if kept.is_unread else kept
     release = await worker.for_large_page(selected, view, key.version)
-    metadata, is_final = await _metadata(worker, index, release.describing)
-    readme = await _readme(worker, kept, release, metadata)
+    metadata, is_known = await _metadata(worker, index, release.describing)
+    readme, is_rendered = await _readme(worker, kept, release, metadata)
     here = (
         frozenset(known.names.names) if metadata is not None and metadata.fields.get("requires_dist") else frozenset()
     )
@@ -186,7 +187,7 @@ async def _project_page(
         )
 
     page = await worker.for_large_page(rendered)
-    if is_final:
+    if is_known and is_rendered:
         kept.pages.put(key, page, MAX_PAGES)
     return page
 
@@ -262,20 +263,24 @@ def _read(content: Content) -> bytes:
         return opened.read_at(0, min(opened.size, MAX_METADATA_BYTES))
 
 
-async def _readme(worker: Worker, view: ProjectView, release: Selected, metadata: CoreMetadata | None) -> Page | None:
-    """The README as a part of a page; None where there is none."""
+async def _readme(
+    worker: Worker, view: ProjectView, release: Selected, metadata: CoreMetadata | None
+) -> tuple[Page | None, bool]:
+    """The README as a part of a page, None where there is none, and whether that is all that there will be: it is shown
+    as text while too many others wait."""
     description = None if metadata is None else metadata.fields.get("description")
     if metadata is None or release.version is None or not description or not description.strip():
-        return None
+        return None, True
     key, content_type = _Readme(release.version), metadata.fields.get("description_content_type")
     known = view.pages.known(key)
     if known is not None:
-        return known
+        return known, True
+    readme, is_final = await worker.readmes.render(description, content_type)
+    page = await worker.for_large_page(_part_of_page, readme)
+    if is_final:
+        view.pages.put(key, page, MAX_READMES)
+    return page, is_final
 
-    def rendered() -> Page:
-        readme = worker.readmes.render(description, content_type)
-        return make_page(HTML, environment().get_template("readme.html").render(readme=readme).encode())
 
-    page = await worker.for_large_page(rendered)
-    view.pages.put(key, page, MAX_READMES)
-    return page
+def _part_of_page(readme: Readme) -> Page:
+    return make_page(HTML, environment().get_template("readme.html").render(readme=readme).encode())
