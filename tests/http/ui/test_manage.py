@@ -1,21 +1,35 @@
-"""The pages of a project for its owners, in a client that sends forms as a browser does."""
+"""The pages of a project for its owners, in a client that sends forms as a browser does.
+
+Replaced here: the rendering of templates, to note its thread, which no answer tells.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from quire.http.ui import layout
 from quire.http.ui.changes import Done
+from quire.http.ui.manage import MOST_RELEASES
 from quire.http.ui.results import packed, unpacked
 from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.index.upload import examine, upload_key
 from quire.operations import granting
+from quire.render.simple import Page
 from quire.store.opening import open_store
+from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, basic, password_file, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 MANAGE = "/project/acme-tools/manage/"
@@ -31,6 +45,16 @@ def send(site: Site, path: str, fields: dict[str, str], **headers: str) -> httpx
     given = {key.replace("_", "-"): value for key, value in headers.items()}
     sent = {"token": token[1], **fields}
     return site.client.post(path, data=sent, headers={"accept": BROWSER, **given}, follow_redirects=True)
+
+
+def publish_in_store(root: Path, name: str, versions: list[str]) -> None:
+    """Publish a wheel of each release, all in one step, beside a server."""
+    store, wheels = PosixStore.open(root), []
+    for version in versions:
+        staging = store.blobs.stage(upload_key(wheel_name(name, version)))
+        staging.write(make_wheel(name, version))
+        wheels.append(examine(staging.finish(), wheel_name(name, version)))
+    Index(store).publish(wheels)
 
 
 def basic_of(user: str) -> str:
@@ -294,6 +318,55 @@ def tabs_of(site: Site, name: str, **headers: str) -> list[str]:
     page = site.get(f"/project/{name}/", accept=BROWSER, **headers)
     assert page.status_code == 200, page.text
     return re.findall(rf'href="/project/{name}/(history|manage)/"', page.text)
+
+
+def test_pages_for_owners_are_rendered_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be long, and other requests do not wait for them."""
+    threads: list[threading.Thread] = []
+
+    def noting_render(template: str, site: layout.Site, **values: object) -> Page:
+        threads.append(threading.current_thread())
+        return render(template, site, **values)
+
+    render = layout.render
+    for module in ("forms", "layout"):
+        monkeypatch.setattr(f"quire.http.ui.{module}.render", noting_render)
+    application = create_application(Settings(directories=(str(tmp_path),), authenticate=()))
+    publish_in_store(tmp_path, "acme-tools", ["1.0"])
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
+            for path in (MANAGE, "/project/acme-tools/history/"):
+                assert (await client.get(path, headers={"accept": BROWSER})).status_code == 200
+        assert len(threads) == 2
+        assert threading.current_thread() not in threads
+
+    asyncio.run(ask())
+    application.state.worker.close()
+
+
+def test_many_releases_are_shown_in_parts(tmp_path: Path) -> None:
+    """The newest ones, with a way to each other one, which is changed there; the page that follows has it again."""
+    with serve(tmp_path, *OPEN) as site:
+        newest = [f"{number}.0" for number in reversed(range(MOST_RELEASES + 5))]
+        publish_in_store(site.root, "acme-tools", newest)
+
+        def page(query: str = "") -> tuple[list[str], list[str]]:
+            text = site.get(f"{MANAGE}{query}", accept=BROWSER).text
+            shown = re.findall(r'<td><a href="/project/acme-tools/([^"]+)/"', text)
+            return shown, re.findall(r'href="(\?version=[^"]+)"', text)
+
+        assert page() == (newest[:MOST_RELEASES], ["?version=4.0"])
+        assert page("?version=4.0") == (newest[-5:], [])
+        assert page("?version=2.5") == (newest[-3:], [])
+        assert page("?version=%3Cb%3E") == page("?version=0.0a1") == page()
+        yanked = send(site, f"{MANAGE}?version=2.0", {"do": "yank", "version": "2.0", "reason": "old"})
+        assert said(yanked).startswith("Yanked ")
+        assert [each["filename"] for each in site.listing("acme-tools")["files"] if each["yanked"]] == [
+            wheel_name("acme-tools", "2.0")
+        ]
+        assert re.search(r"2\.0</a></td>(?s:.{,200})yanked: old", yanked.text)
 
 
 def test_owners(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ async def project(request: Request) -> Response:
 async def files(request: Request) -> Response:
     """GET the files of a project."""
     view = await _existing(request)
+    return answered(await worker_of(request).in_reader(_files, view))
+
+
+def _files(view: ProjectView) -> FileList:
+    """Blocks for as long as it takes to go through all of them."""
     decisions = view.held.decisions
     found = [describing.file_entry(each, decision=decisions.get(name)) for name, each in view.files.items()]
     held = [
@@ -74,7 +79,7 @@ async def files(request: Request) -> Response:
         for name, each in view.every.items()
         if name not in view.files
     ]
-    return answered(FileList(project=view.name, files=found, held_back=held))
+    return FileList(project=view.name, files=found, held_back=held)
 
 
 async def releases(request: Request) -> Response:

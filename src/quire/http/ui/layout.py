@@ -191,7 +191,8 @@ async def web_response(request: Request, page: Page, status: int = 200) -> Respo
 
 async def page_response_of(request: Request, template: str, /, status: int = 200, **values: object) -> Response:
     """The page of a template, made for this request alone. Raises HttpError 412."""
-    return await web_response(request, render(template, await site_of(request), **values), status)
+    page = await worker_of(request).for_large_page(render, template, await site_of(request), **values)
+    return await web_response(request, page, status)
 
 
 def _seen(value: object) -> object:

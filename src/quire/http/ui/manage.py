@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
 from quire.domain.errors import InvalidName, InvalidRequest, NotFound, QuireError
-from quire.domain.names import normalize_name, same_version
+from quire.domain.names import normalize_name, same_version, version_sort_key
 from quire.http.api.managing import managed
+from quire.http.app.worker import worker_of
 from quire.http.ui import publishing
 from quire.http.ui.asking import ask, ask_if_allowed
 from quire.http.ui.changes import Action, Done, made, needed, typed
@@ -28,10 +29,22 @@ _LOG_QUERY: Final = ("user", "action", "since")
 _MOST_SHOWN: Final = 500
 """Entries of the history: the newest ones."""
 _MOST_PAGES: Final = 40
+MOST_RELEASES: Final = 200
+"""On one page, each with its forms."""
+
+
+class _Releases(NamedTuple):
+    """Releases that were published here, the newest first."""
+
+    shown: list[dict[str, Any]]
+    number: int
+    """Of all."""
+    older: str | None
+    """The first one that is not shown; None where the last one is."""
 
 
 async def manage(request: Request) -> Response:
-    """GET /project/<name>/manage/."""
+    """GET /project/<name>/manage/?version=: with the releases from this version on, to older ones."""
     await managed(request, Right.INSPECT)
     return await _page(request, await result_of(request))
 
@@ -74,13 +87,15 @@ async def _page(request: Request, done: Done | None, status: int = 200) -> Respo
     owners = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/owners", name=name))
     trash = await _or_nothing(ask_if_allowed(request, f"{_PROJECT}/trash", name=name))
     publishers = await publishing.publishers(request, name, done)
+    version = request.query_params.get("version", "").strip()
     return await page_with_forms(
         request,
         "manage.html",
         status,
         name=name,
         project=project,
-        releases=_releases(project),
+        releases=await worker_of(request).for_large_page(_releases, project, version),
+        version=version,
         owners=owners,
         trash=trash,
         publishers=publishers,
@@ -108,10 +123,19 @@ async def _or_nothing(asked: Awaitable[Any]) -> Any:
         return None
 
 
-def _releases(project: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _releases(project: dict[str, Any] | None, version: str) -> _Releases:
+    """The releases that one page shows: from this version on, or from the newest one. Blocks."""
+    found = [] if project is None else _published(project)
+    begin = 0
+    if version:
+        wanted = version_sort_key(version)
+        begin = next((place for place, each in enumerate(found) if version_sort_key(each["version"]) <= wanted), 0)
+    end = begin + MOST_RELEASES
+    return _Releases(found[begin:end], len(found), found[end]["version"] if end < len(found) else None)
+
+
+def _published(project: dict[str, Any]) -> list[dict[str, Any]]:
     """The releases that were published here, the newest first, and whether all files of each are yanked."""
-    if project is None:
-        return []
     found: dict[str, list[dict[str, Any]]] = {}
     for file in project["files"]:
         if not (file.get("drop_in") or file.get("mirrored")):
