@@ -32,6 +32,11 @@ def test_pages_and_errors(tmp_path: Path, server: str) -> None:
                 answer = site.get("/simple/there/", accept=accept)
                 assert answer.headers["x-content-type-options"] == "nosniff"
                 assert "content-security-policy" not in answer.headers  # no browser shows it
+            (file,) = site.listing("there")["files"]
+            for url in (file["url"], f"{file['url']}.metadata"):
+                for conditions in ({}, {"range": "bytes=0-1"}, {"if-none-match": "*"}):
+                    answer = site.client.get(answer.url.copy_with(path="/simple/there/").join(url), headers=conditions)
+                    assert answer.headers["x-content-type-options"] == "nosniff", (url, conditions)
         home = site.get("/").headers
         assert home["content-security-policy"] == WEB
         assert (home["x-content-type-options"], home["referrer-policy"]) == ("nosniff", "same-origin")

@@ -23,6 +23,7 @@ from quire.domain.errors import BlobMissing, HeldBack, NotFound, QuireError, Sto
 from quire.domain.names import guess_filename, is_normalized
 from quire.domain.rulings import Decision
 from quire.http.app.conditions import is_unchanged
+from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.pages import not_here
@@ -101,6 +102,7 @@ def file_headers(
         "Cache-Control": _cache_control(worker, permanent=permanent, public=public),
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(filename, companion),
+        **NO_SNIFFING,
     }
 
 
