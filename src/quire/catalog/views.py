@@ -52,6 +52,10 @@ class Pages:
     def known(self, key: object) -> Page | None:
         return self._pages.get(key)
 
+    def has(self, page: Page) -> bool:
+        """Whether it is kept: itself, and not one that is like it."""
+        return any(each is page for each in tuple(self._pages.values()))
+
     def get(self, key: object, render: Callable[[], Page]) -> Page:
         page = self._pages.get(key)
         if page is None:

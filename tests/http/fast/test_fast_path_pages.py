@@ -16,6 +16,7 @@ from quire.domain.project import Status
 from quire.http.app.application import create_application
 from quire.http.fast.fast_path import ASGIHeaders, FastPath
 from quire.http.fast.fast_path_pages import MAX_ANSWERS
+from quire.http.ui.projects.handlers import MAX_PAGES
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
@@ -184,6 +185,24 @@ def test_few_answers_are_kept_of_a_project(tmp_path: Path) -> None:
         for host in hosts[-4:]:
             assert await worker.ask(lines=host) is not None
         assert len(worker.worker.indexes.default.projects.memory.get("demo").prepared) <= MAX_ANSWERS
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_is_kept_as_long_as_its_page(tmp_path: Path) -> None:
+    """So its bytes are counted, whatever hosts clients choose, and also after the page was made again."""
+    worker = Worker(tmp_path)
+    worker.publish("demo")
+
+    async def scenario() -> None:
+        await worker.prepare()
+        hosts = [HERE, *({"host": f"host-{number}.example"} for number in range(MAX_PAGES))]
+        for host in (*hosts[1:], HERE):
+            assert (await worker.client.get(PAGE, headers=host)).status_code == 200
+        bodies = [body for host in hosts if (body := await worker.ask(lines=host)) is not None]
+        assert len(bodies) == MAX_PAGES
+        view = worker.worker.indexes.default.projects.memory.get("demo")
+        assert view.bytes_in_memory > sum(map(len, bodies))
 
     asyncio.run(scenario())
 

@@ -43,8 +43,10 @@ class _Place(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """An answer. Weak references: it keeps no old grants and no old list of names in memory."""
+    """An answer, of a page that its project keeps. Weak references: it keeps no old grants and no old list of names in
+    memory."""
 
+    page: Page
     prepared: Prepared
     state: weakref.ref[AccessState]
     names: weakref.ref[NamesView]
@@ -63,10 +65,19 @@ def keep_answer(
     places = [each for each in view.prepared if isinstance(each, _Place)]
     if len(places) >= MAX_ANSWERS:
         del view.prepared[places[0]]
-    prepared = known.prepared if isinstance(known, _Kept) else None
-    if prepared is None or prepared.etag != page.encoded(encoding)[1]:
+    if isinstance(known, _Kept) and known.page is page:
+        prepared = known.prepared
+    else:
         prepared = Prepared(page, encoding, WEB, more)
-    view.prepared[place] = _Kept(prepared, weakref.ref(state), weakref.ref(names))
+    view.prepared[place] = _Kept(page, prepared, weakref.ref(state), weakref.ref(names))
+
+
+def drop_answers(view: ProjectView) -> None:
+    """Drop the answers of pages that the project keeps no more: an answer shares its bytes with its page, with which
+    they are counted."""
+    for place, kept in tuple(view.prepared.items()):
+        if isinstance(kept, _Kept) and not view.pages.has(kept.page):
+            del view.prepared[place]
 
 
 class FastPathPages:

@@ -28,7 +28,7 @@ from quire.domain.names import is_normalized, same_version, version_sort_key
 from quire.http.app.advisories import advisories_of
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
-from quire.http.fast.fast_path_pages import keep_answer
+from quire.http.fast.fast_path_pages import drop_answers, keep_answer
 from quire.http.simple.pages import moved, normalized
 from quire.http.ui.errors import missing_project
 from quire.http.ui.layout import (
@@ -117,6 +117,7 @@ async def project(request: Request) -> Response:
     is_for_all = reader is not None and reader.principal.is_anonymous
     if reader is not None and is_for_all and index.projects.is_inline and view.pages.known(key) is page:
         keep_answer(request, page, HEADERS, view=view, state=reader.state, names=known.names)
+    drop_answers(view)
     index.projects.memory.account(name, view)
     return response
 
