@@ -6,6 +6,7 @@ import pytest
 
 from quire.catalog.composing import Projects
 from quire.catalog.hosted import Hosted
+from quire.catalog.views import NamesView
 from quire.domain.changes import Selection
 from quire.index.index import Index
 from quire.store.memory import MemoryState, MemoryStore
@@ -26,3 +27,15 @@ def test_a_name_that_had_a_record_says_so_for_good(knows: bool) -> None:
     index.delete("a", Selection())
     known = projects.load_blocking("a", known if knows else None)
     assert (known.exists, known.had_record) == (False, True)
+
+
+def test_the_list_of_projects_knows_its_names() -> None:
+    """Also the first and the last of them, and none of those between."""
+    store = MemoryStore(MemoryState())
+    hosted, names = Hosted(Index(store)), ("b", "d", "d-e")
+    assert not NamesView([(hosted, hosted.names(None))]).has("a")
+    for name in names:
+        Index(store).publish([staged_wheel(store, name, "1.0")])
+    view = NamesView([(hosted, hosted.names(None))])
+    assert view.names == names
+    assert [each for each in ("", "a", *names, "c", "d-", "d-e-f", "e") if view.has(each)] == list(names)

@@ -6,6 +6,7 @@ for its pages, which are pure functions of it. `quire.catalog.composing` makes v
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from sys import getsizeof
 from typing import ClassVar, Final
@@ -251,6 +252,7 @@ class NamesView:
         self.parts = tuple(parts)
         lists = [part.names for _, part in parts if part.names]
         self.names: tuple[str, ...] = lists[0] if len(lists) == 1 else tuple(sorted(set().union(*lists)))
+        """Sorted."""
         self.pages = Pages()
         for media_type in MediaType if before is not None and len(self.names) >= _PATCHED_NAMES else ():
             assert before is not None
@@ -267,6 +269,11 @@ class NamesView:
     @property
     def bytes_in_memory(self) -> int:
         return self._fixed_bytes + _PREPARED_BYTES * len(self.prepared) + self.pages.bytes_in_memory
+
+    def has(self, name: str) -> bool:
+        """Whether there is a project of this name (normalized). It goes through few of the names."""
+        place = bisect_left(self.names, name)
+        return self.names[place : place + 1] == (name,)
 
     def page(self, media_type: MediaType) -> Page:
         """The simple API's project list."""

@@ -73,10 +73,10 @@ async def advisory(request: Request) -> Response:
     document = None if known is None else (await worker.in_reader(known.documents, [identity])).get(identity)
     if document is None:
         raise NotFound(f"There is no advisory {identity[:200]!r}.")
-    here = frozenset((await index.names()).names)
+    names = await index.names()
     site, shown = await site_of(request), await worker.for_large_page(advisory_page, document)
     page = await worker.for_large_page(
-        render, "advisory.html", site, page=shown, here=here, is_mirroring=index.is_mirroring
+        render, "advisory.html", site, page=shown, exists=names.has, is_mirroring=index.is_mirroring
     )
     return await web_response(request, page)
 

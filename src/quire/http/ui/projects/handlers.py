@@ -167,15 +167,12 @@ async def _project_page(
     release = await worker.for_large_page(selected, view, key.version)
     metadata, is_known = await _metadata(worker, index, release.describing)
     readme, is_rendered = await _readme(worker, kept, release, metadata)
-    here = (
-        frozenset(known.names.names) if metadata is not None and metadata.fields.get("requires_dist") else frozenset()
-    )
 
     def rendered() -> Page:
         found = (
             known.advisories.of(view.name, release.version) if known.advisories and release.version is not None else ()
         )
-        shown = project_page(view, release, metadata, exists=here.__contains__, advisories=found)
+        shown = project_page(view, release, metadata, exists=known.names.has, advisories=found)
         return render(
             "project.html",
             key.site,
