@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quire.access.document import KEY
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, InvalidRequest, NotFound, StoreError, UnknownLayout
@@ -23,7 +24,8 @@ from quire.operations.backup import Backups, ReadBack, Taken, restore, take
 from quire.operations.backup.manifest import decode, encode, new_moment
 from quire.operations.backup.taking import faults_of
 from quire.operations.checking import Check
-from quire.operations.checking.findings import Finding
+from quire.operations.checking.findings import Finding, Severity
+from quire.operations.granting import begin
 from quire.process.progress import Progress
 from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
@@ -400,6 +402,70 @@ def test_what_the_store_has_lost_is_listed(three: Three) -> None:
     restored = content(back(place, empty))
     assert restored[f"blobs/{keys[2]}"] == make_wheel("alpha", "2.0")
     assert restored["main/projects/beta"] == (b"{", None)
+
+
+@pytest.mark.parametrize("lost_by", ["store", "place"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lost_record_opens_nothing(kind: str, lost_by: str, tmp_path: Path) -> None:
+    """Whether the store could not give it to the backup, or the place has lost its bytes: the rest is served only when
+    that is wanted, and then a private name stays local, and no setting decides in the place of lost grants."""
+    bucket = MemoryBucket()
+    store, place = BucketStore(bucket, "s3://acme/python"), MemoryStore()
+    index, backups = Index(store), Backups(place)
+    for name in ("acme-secret", "acme-gone", "beta"):
+        publish(index, name)
+    index.delete("acme-gone", Selection(), origin=ALICE)
+    begin(AccessRecords(store), "root", ["update"], ALICE)
+    lost = {"main/projects/acme-secret", "main/projects/acme-gone", KEY}
+    if lost_by == "store":
+        for key in lost:
+            bucket.overwrite(f"records/{key}.json", b"damaged")
+    manifest = take(store, backups, now=NOON).manifest
+    if lost_by == "place":
+        for digest in {digest for each in manifest.records if each.key in lost for digest in each.digests}:
+            place.blobs.remove(f"objects/{digest[:2]}/{digest}")
+    target = KINDS[kind](tmp_path / "target", Purpose.RESTORE)
+    for _ in range(2):
+        refused = restore(manifest, backups, target)
+        assert ({*refused.damaged}, refused.is_complete, target.purpose) == (lost, False, Purpose.RESTORE)
+    restored = restore(manifest, backups, target, skip_damaged=True)
+    assert ({*restored.damaged}, restored.is_complete, target.purpose) == (lost, True, Purpose.INDEX)
+    found = Index(target)
+    assert found.names() == ("beta",)
+    assert [found.was_written(name) for name in ("acme-secret", "acme-gone", "other")] == [True, True, False]
+    with pytest.raises(DamagedRecord):
+        AccessRecords(target).read()
+    assert ("damaged-record", KEY) in {(each.code, each.where) for each in damaged(target)}
+
+
+def test_lost_files_are_no_lost_records(three: Three, tmp_path: Path) -> None:
+    """Advisories neither, whose key looks like that of a record: what the store had lost before holds no restore up."""
+    store, place, empty = three
+    fill(store, tmp_path)
+    for blob in list(store.blobs.list()):
+        store.blobs.remove(blob.key)
+    assert take(store, Backups(place), now=NOON).manifest.missing
+    back(place, empty)
+
+
+def test_an_interrupted_restore_without_lost_records_is_repeated(three: Three) -> None:
+    """Also where it was interrupted while it wrote those."""
+    store, place, _ = three
+    publish(Index(store))
+    backups = Backups(place)
+    manifest = take(store, backups, now=NOON).manifest
+    (record,) = manifest.records
+    for digest in record.digests:
+        place.blobs.remove(f"objects/{digest[:2]}/{digest}")
+    for skip in range(2):
+        target, faults = MemoryStore(), Faults()
+        faults.next("write", Fault.AFTER, skip=skip)
+        with pytest.raises(StoreError):
+            restore(manifest, backups, target.shared(faults), skip_damaged=True)
+        assert target.purpose is Purpose.RESTORE
+        restore(manifest, backups, target, skip_damaged=True)
+        assert (Index(target).names(), Index(target).was_written("alpha")) == ((), True)
+        assert {each.severity for each in damaged(target)} == {Severity.ORPHAN}
 
 
 def test_damage_in_the_place_is_found(three: Three) -> None:

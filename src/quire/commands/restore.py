@@ -21,8 +21,8 @@ Restore a backup that 'quire backup' made into an empty place, a directory or a 
 as it was, tokens and log included. Until it has ended, no server starts on the place. Repeat an interrupted restore.
 """
 _EPILOG = """\
-Exit code 1: the backup does not have all bytes. Then the place is not served yet; restore an older backup elsewhere, or
-take the rest with --skip-damaged.
+Exit code 1: the backup does not have everything. When it is not complete, the place is not served yet; restore an older
+backup elsewhere, or take the rest with --skip-damaged.
 """
 
 
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         for key, why in sorted(restored.damaged.items()):
             print(plain(f"damage: {key}: {why}"), file=sys.stderr)
         for each in manifest.missing:
-            print(plain(f"missing since before the backup: {each.key}: {each.why}"), file=sys.stderr)
+            if each.key not in restored.damaged:
+                print(plain(f"missing since before the backup: {each.key}: {each.why}"), file=sys.stderr)
         what = f"{count(len(manifest.records), 'record')} and {count(len(manifest.files), 'file')}"
         if restored.is_complete:
             print(f"Restored {manifest.moment}, {what}, from {plain(manifest.store)}.")

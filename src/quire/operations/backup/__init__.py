@@ -24,7 +24,9 @@ objects are gone. A backup whose predecessor is gone when its manifest was publi
 commands leaves a manifest without its objects, unless a backup takes longer than `UNNAMED_SECONDS`.
 
 *Restoring* fills an empty store, which is marked until all is there: until then no server opens it. Keys that are there
-already are made durable and left, so an interrupted one is repeated.
+already are made durable and left, so an interrupted one is repeated. A record that the backup does not have keeps the
+mark, like other damage. When the rest is wanted all the same, the absence of a record must open nothing: a lost project
+is written as a deleted one, whose name stays local, and lost access rules as damaged ones, which end every start.
 """
 
 from __future__ import annotations

@@ -9,16 +9,21 @@ from typing import Final
 
 import structlog
 
-from quire.domain.errors import BlobMissing, InvalidRequest, StoreError
+from quire.access.document import KEY
+from quire.domain.advisory_sources import is_advisories
+from quire.domain.errors import BlobMissing, InvalidName, InvalidRequest, StoreError
 from quire.operations.backup.manifest import Bytes, Document, Manifest, StoredFile
 from quire.operations.backup.place import Backups, each_of, publish_pieces
 from quire.process.progress import Progress
-from quire.store.contracts import Store
+from quire.store.contracts import Store, check_record_key
 from quire.store.purposes import Purpose
 
 _OTHER: Final = "Its bytes in the backup have another digest."
 _PLACEHOLDER: Final = b"{}"
 """The first document of a record that is deleted. (`null` is how a store in a directory writes a deletion.)"""
+_KEY_PARTS: Final = 3
+_NO_RULES: Final = b'{"lost": true}'
+"""In place of the access document: it cannot be read as one, so that no server serves without its grants and claims."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -29,7 +34,8 @@ class Restored:
 
     manifest: Manifest
     damaged: dict[str, str]
-    """By key, a sentence about each record or file whose bytes the backup does not have."""
+    """By key, a sentence about each record or file whose bytes the backup does not have; of those that the store could
+    not give to it, the records."""
     is_complete: bool
     """Whether the store can be served."""
 
@@ -49,8 +55,11 @@ def restore(
     run = _Run(backups, store, progress)
     run.files(manifest.files)
     run.records(manifest.records)
+    for key, why in _lost(manifest).items():
+        run.lose(key, f"The store could not give it to the backup. {why}")
     is_complete = skip_damaged or not run.damaged
     if is_complete:
+        run.close_lost()  # before anything is served
         store.dedicate(Purpose.INDEX)
         log.info("restored", moment=manifest.moment, records=len(manifest.records), files=len(manifest.files))
     return Restored(manifest, run.damaged, is_complete)
@@ -61,6 +70,7 @@ def _check_empty(store: Store, manifest: Manifest) -> None:
     allowed: set[str] = set()
     if store.purpose is Purpose.RESTORE:
         allowed = {record.key for record in manifest.records} | {f"blobs/{file.key}" for file in manifest.files}
+        allowed |= _lost(manifest).keys()
     other = next((key for key in _keys(store) if key not in allowed), None)
     if other is None:
         return
@@ -70,6 +80,24 @@ def _check_empty(store: Store, manifest: Manifest) -> None:
             "which the restore began (--at), or begin in an empty place."
         )
     raise InvalidRequest(f"{store.place} is not empty: it has {other}; a backup is restored into an empty place only.")
+
+
+def _lost(manifest: Manifest) -> dict[str, str]:
+    """By key, a sentence about each record that the backup does not have because the store could not give it."""
+    there = {record.key for record in manifest.records}  # also those of which the store gave bytes that are no document
+    return {each.key: each.why for each in manifest.missing if each.key not in there and _is_record(each.key)}
+
+
+def _is_record(key: str) -> bool:
+    """Whether this key of the list of what is missing is that of a record: others end with the name of a file."""
+    try:
+        return len(check_record_key(key)) == _KEY_PARTS and not is_advisories(key)
+    except InvalidName:
+        return False
+
+
+def _is_project(key: str) -> bool:
+    return key.split("/")[1] == "projects"
 
 
 def _keys(store: Store) -> Iterator[str]:
@@ -91,6 +119,8 @@ class _Run:
         self._begin_present: set[str] = set()
         """The keys of records that are written once before they are deleted."""
         self.damaged: dict[str, str] = {}
+        self._lost: set[str] = set()
+        """The keys of records among the damaged."""
 
     def files(self, files: tuple[StoredFile, ...]) -> None:
         """Publish all that are not there. Those that are there are whole: a blob gets its key with its last byte. They
@@ -129,13 +159,33 @@ class _Run:
         try:
             data, note = self._bytes(document.data), self._bytes(document.note)
         except _Damaged as error:
-            self.damaged[document.key] = str(error)
+            self.lose(document.key, str(error))
             return
-        found = self._store.records.read(document.key)
-        if not found.was_written and document.key in self._begin_present:
-            found = self._store.records.write(document.key, _PLACEHOLDER, found)
+        self._write(document.key, data, note)
+
+    def lose(self, key: str, why: str) -> None:
+        """Note a record that the backup does not have."""
+        self._lost.add(key)
+        self.damaged[key] = why
+
+    def close_lost(self) -> None:
+        """Write something in place of each lost record whose absence would open what it had closed: a name that was
+        never written may be asked upstream, and without grants the settings decide."""
+        for key in self._lost:
+            if key == KEY:
+                self._write(key, _NO_RULES, None)
+                self.damaged[key] += " It is restored as a damaged one, with which no server starts."
+            elif _is_project(key):
+                self._begin_present.add(key)
+                self._write(key, None, None)
+                self.damaged[key] += " It is restored as deleted, without owners and the digests of its files."
+
+    def _write(self, key: str, data: bytes | None, note: bytes | None) -> None:
+        found = self._store.records.read(key)
+        if not found.was_written and key in self._begin_present:
+            found = self._store.records.write(key, _PLACEHOLDER, found)
         if not found.was_written or (found.data, found.note) != (data, note):
-            self._store.records.write(document.key, data, found, note)
+            self._store.records.write(key, data, found, note)
         else:
             self._store.records.confirm(found)
 
