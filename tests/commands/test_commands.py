@@ -440,6 +440,52 @@ def test_files_are_imported_into_a_named_index(quire: Quire, index: Index, tmp_p
     assert index.names() == ()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "show alpha",
+        "yank alpha 1.0",
+        "unyank alpha 1.0",
+        "delete alpha 1.0 --yes",
+        "status alpha archived",
+        "owner add alpha user:ann",
+        "log alpha",
+        "trash restore alpha 1.0",
+    ],
+)
+def test_drop_ins_are_files_of_the_index_at_the_root_alone(
+    words: str, quire: Quire, index: Index, tmp_path: Path
+) -> None:
+    """Another index has no such project, as its servers say."""
+    put(tmp_path / "root")
+    assert quire.projects() == [("alpha", "drop-in")]
+    quire("index", "create", "team", "-d", "root", directory=None)
+    said = quire.error(*words.split(), "--index", "team", "-d", "root", directory=None)
+    assert said == "quire: error: The project alpha does not exist.\n"
+    assert quire.projects("--index", "team") == []
+
+
+def test_a_file_of_another_index_that_is_named_as_a_drop_in(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """It is imported, changed, deleted and restored as if there was no drop-in; nothing is kept of drop-ins there. In
+    front of the index at the root, which has the drop-in, it is said so."""
+    put(tmp_path / "root")
+    put(tmp_path / "second", "beta")
+    put(tmp_path / "files").write_bytes(make_wheel("alpha", "1.0", files={"variant.txt": b"another"}))
+    quire("index", "create", "team", "-d", "root", directory=None)
+    quire("index", "create", "front", "--behind", "main", "-d", "root", directory=None)
+    of_team = ("-d", "second", "--index", "team")
+    assert quire("import", "files", *of_team)[0].startswith("files: 1 file imported")
+    assert quire.projects(*of_team) == [("alpha", "")]
+    assert [each["path"] for each in quire.json("show", "alpha", *of_team)["files"]] == [None]
+    assert quire("yank", "alpha", WHEEL, *of_team)[0].startswith("Yanked the file")
+    assert quire("delete", "alpha", WHEEL, "--yes", *of_team)[0].startswith("Deleted the file")
+    restored = quire("trash", "restore", "alpha", WHEEL, "-d", "root", *of_team, directory=None)
+    assert restored[0].startswith("Restored")
+    assert quire("check", *of_team)[0].endswith("Everything is in order.\n")
+    assert "team/dropins" not in index.store.records.prefixes()
+    assert "front itself has no project alpha; main has" in quire.error("show", "alpha", "--index", "front")
+
+
 def test_where_the_store_is(quire: Quire, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag, QUIRE_DIRECTORIES, quire.toml, ~/packages; further directories are drop-in folders."""
     publish(index)

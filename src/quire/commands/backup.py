@@ -131,7 +131,7 @@ def _print(opened: Opened, taken: Taken, removed: list[str]) -> None:
     found = taken.manifest
     for each in found.missing:
         print(plain(f"missing: {each.key}: {each.why}"), file=sys.stderr)
-    drop_ins = sum(map(len, opened.all_candidates().values())) if opened.settings.drop_in_roots else 0
+    drop_ins = sum(map(len, opened.beside_store().values())) if opened.settings.drop_in_roots else 0
     if drop_ins:
         files = count(drop_ins, "drop-in file")
         print(f"Not in the backup: {files} beside the store; copy them, or publish them by 'quire import'.")

@@ -76,16 +76,26 @@ class Opened:
         """All indexes of the store."""
         return all_indexes(self.store, self.index.origin)
 
+    @property
+    def has_drop_ins(self) -> bool:
+        """Whether drop-in files are files of the index: those of a store are of the one at the root alone."""
+        return self.index.name == self.root
+
     def folder(self, *, keeps_facts: bool = True) -> Folder:
         """The drop-in files that are served with the store. `keeps_facts`: store the facts about them, too."""
-        return drop_ins_of(self.settings, self.store, stores_facts=keeps_facts)
+        settings = msgspec.structs.replace(self.settings, index=self.root)
+        return drop_ins_of(settings, self.store, stores_facts=keeps_facts)
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
-        """The drop-in files of a project by their names alone, without reading any."""
+        """The drop-in files of a project of the index by their names alone, without reading any."""
         return self.all_candidates().get(project, ())
 
     def all_candidates(self) -> Mapping[str, tuple[Candidate, ...]]:
         """The same of every project that has any."""
+        return self.beside_store() if self.has_drop_ins else {}
+
+    def beside_store(self) -> Mapping[str, tuple[Candidate, ...]]:
+        """The same of the index at the root, whichever index the command is about."""
         roots = [Path(directory) for directory in self.settings.drop_in_roots]
         return Tree(roots, exclude=[Path(self.home)]).refresh().projects
 

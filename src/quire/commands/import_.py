@@ -275,12 +275,12 @@ def _store_importer(source: Index, target: Index, jobs: int, user: str, meter: M
 
 
 def _importer(opened: Opened, source: Path, meter: Meter, *, arguments: argparse.Namespace) -> Importer:
-    is_served = str(source) == opened.store.place
+    is_served = opened.has_drop_ins and str(source) == opened.store.place
     others = [directory for directory in opened.settings.directories if Path(os.path.realpath(directory)) != source]
     return Importer(
         opened.index,
         source,
-        drop_ins=opened.folder() if others else None,
+        drop_ins=opened.folder() if others and opened.has_drop_ins else None,
         exclude=[Path(opened.home)],
         facts_apply=is_served,
         move=arguments.move,

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from quire.access.grants import ANY
 from quire.access.history import part_about
@@ -125,7 +126,7 @@ class Local(LocalAccess):
         return DeletedIndex(index=name, deleted_files=deleted)
 
     def promote(self, stage: str, body: PromotionBody, progress: Progress) -> Promotion:
-        state, root = self._access.read().state, self._index.name
+        state, root = self._access.read().state, self._opened.root
         target = promoting.target_of(state.document, stage, root)
         source, into = (Index(self._opened.store, name, self._origin) for name in (stage, target))
         rules = [Rules(target, state.definition(target).policy)]
@@ -136,7 +137,7 @@ class Local(LocalAccess):
             promoting.Target(
                 into,
                 overwrite=state.definition(target).overwrite,
-                existing=self._drop_ins if target == root else lambda _: {},
+                existing=partial(drop_in_files, self._opened) if target == root else lambda _: {},
                 check=lambda facts: check_upload(rules, facts, advisories, utc_now()),
             ),
             dry_run=body.dry_run,
@@ -230,13 +231,18 @@ class Local(LocalAccess):
         deleted = self._index.deleted(name)
         if not (view.exists or deleted):
             for each in chain(self._access.read().state.document.indexes, self._index.name):
-                if Index(self._opened.store, each).project(name) is not None:
+                if self._is_in(each, name):
                     raise NotFound(
                         f"{self._index.name} itself has no project {name}; {each} has, behind it: --index {each}."
                     )
             raise self._missing(name)
         paths = {filename: each.drop_in.path for filename, each in view.files.items() if isinstance(each, DropInFile)}
         return describing.project_of(self._index.name, view, deleted, paths)
+
+    def _is_in(self, index: str, name: str) -> bool:
+        """Whether an index of the store itself has a project."""
+        is_dropped = index == self._opened.root and name in self._opened.beside_store()
+        return is_dropped or Index(self._opened.store, index).project(name) is not None
 
     def release(self, name: str, version: str | None) -> Release:
         return describing.release_of(project_view(self._opened, name), version)
@@ -296,13 +302,9 @@ class Local(LocalAccess):
 
     def restore(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Restored:
         with self._suggesting():
-            restored = trash.restore(self._index, name, filter_, existing=self._drop_ins(name), dry_run=dry_run)
+            existing = drop_in_files(self._opened, name) if self._opened.has_drop_ins else {}
+            restored = trash.restore(self._index, name, filter_, existing=existing, dry_run=dry_run)
         return restored_of(name, restored, dry_run=dry_run)
-
-    def _drop_ins(self, name: str) -> dict[str, File]:
-        """The drop-in files of a project, by filename."""
-        listed = project_view(self._opened, name).all_files()
-        return {each.file.filename: each.file for each in listed if isinstance(each, DropInFile)}
 
     def empty_trash(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Emptied:
         with self._suggesting():
@@ -354,7 +356,7 @@ class Local(LocalAccess):
 
     def _missing(self, name: str, further: Iterable[str] = ()) -> NoSuchProject:
         """The error for a name without a project. `further`: names that may be meant beside those of the projects."""
-        return no_such_project(name, sorted({*self._index.names(), *self._opened.folder().names(), *further}))
+        return no_such_project(name, sorted({*self._index.names(), *self._opened.all_candidates(), *further}))
 
     @contextlib.contextmanager
     def _suggesting(self) -> Iterator[None]:
@@ -388,7 +390,14 @@ class Local(LocalAccess):
 
 def project_view(opened: Opened, name: str) -> ProjectView:
     """A project as servers see it, or its absence."""
-    return Projects([Hosted(opened.index), DropIns(opened.folder())]).load_blocking(name)
+    dropped = [DropIns(opened.folder())] if opened.has_drop_ins else []
+    return Projects([Hosted(opened.index), *dropped]).load_blocking(name)
+
+
+def drop_in_files(opened: Opened, name: str) -> dict[str, File]:
+    """The drop-in files of a project of the index at the root, by filename."""
+    listed = Projects([DropIns(opened.folder())]).load_blocking(name).all_files()
+    return {each.file.filename: each.file for each in listed}
 
 
 def _fixed(dropin: Candidate, files: Collection[str], root: str) -> FixedFile:
