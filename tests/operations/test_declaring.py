@@ -87,7 +87,7 @@ def test_every_setting_can_be_declared() -> None:
     assert document.indexes["front"].behind == ("team", "main")
     assert document.indexes["pr-1"].in_front_of == "main"
     assert after(EVERYTHING, document) is document
-    fields = {each.name for each in msgspec.structs.fields(IndexDefinition)} - {"unknown"}
+    fields = {each.name for each in msgspec.structs.fields(IndexDefinition)} - {"unknown", "session"}
     assert {key.partition(".")[0] for key in file_settings(DEFAULT)} == {each.replace("_", "-") for each in fields}
 
 
@@ -238,6 +238,8 @@ def test_an_order_of_indexes_can_be_turned_round() -> None:
         ("indexes = 1", "a table for each index"),
         ("[indexes]\nmain = 1", "a table for each index"),
         ("[indexes.main]\nqouta = 1", "did you mean quota"),
+        ("[indexes.main]\nsession = { project = 'alpha', version = '1.0' }", "session of indexes.main is no setting"),
+        ("[indexes.main]\nunknown = { later = 1 }", "unknown of indexes.main is no setting"),
         ("[indexes.main]\npolicy = 1", "policy of indexes.main: Expected `object`"),
         ("[indexes.main.policy]\nmin_agee = 1", "did you mean min-age"),
         ("[indexes.main.policy]\nmin-age = 'x'", "policy of indexes.main: min-age: 'x' is no duration"),

@@ -12,8 +12,9 @@
     subject = "group:ops"
     rights = ["admin"]
 
-The keys of an index are the fields of `IndexDefinition`, so a new field can be declared without a line here; those
-whose values have a form of their own are in `_READ`. Policies are in `policies.py`, grants and groups in `rights.py`.
+The keys of an index are the fields of `IndexDefinition`, so a new field can be declared without a line here, but for
+those in `_NO_SETTINGS`; those whose values have a form of their own are in `_READ`. Policies are in `policies.py`,
+grants and groups in `rights.py`.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ from quire.operations.declaring.tables import NONE, SHOWN, fields_of, key_of
 INDEXES, GRANTS, GROUPS = DECLARED_TABLES
 UNDECLARED: Final = ("?",)
 """In place of the projects from before that a namespace does not declare."""
+_NO_SETTINGS: Final = frozenset({"session", "unknown"})
+"""Fields that are no decision of people: an index is the stage of a publishing session from its beginning."""
 TYPES: Final = {
-    field.name: field.type for field in msgspec.structs.fields(IndexDefinition) if field.name not in {"unknown"}
+    field.name: field.type for field in msgspec.structs.fields(IndexDefinition) if field.name not in _NO_SETTINGS
 }
 KEYS: Final = {key_of(name): name for name in TYPES}
 """From the key in a file to the field."""
