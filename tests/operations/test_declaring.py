@@ -120,7 +120,9 @@ def test_a_policy_can_be_declared() -> None:
     assert (policy.allow, policy.min_age, policy.min_age_since) == (("requests", "torch*"), 7 * 86400, "now")
     assert (policy.malicious, policy.block_severity) == (Effect.BLOCK, Severity.CRITICAL)
     assert after(POLICY, document) is document
-    assert {*declared(POLICY).indexes["main"]["policy"]} == {
+    indexes = declared(POLICY).indexes
+    assert indexes is not None
+    assert {*indexes["main"]["policy"]} == {
         name for name in Policy.__struct_fields__ if not name.endswith("_since") and name != "unknown"
     }
     less = after("[indexes.main.policy]\ndeny = []\nblock-severity = 'off'", document)
@@ -183,6 +185,25 @@ def test_grants_that_are_not_declared_go_only_where_some_are() -> None:
     for text in ('[[grants]]\nsubject = "user:dora"\nrights = ["read"]', "[groups]\nops = []"):
         with pytest.raises(InvalidRequest, match="last right admin"):
             after(text, before, prune=True)
+
+
+def test_indexes_that_are_not_declared_go_only_where_some_are(tmp_path: Path) -> None:
+    """With prune: a file of rights alone leaves claims, policies and upstreams alone; an empty table says that there is
+    nothing of them."""
+    before = after(EVERYTHING)
+    changed = after(RIGHTS, before, prune=True)
+    assert changed.indexes == before.indexes
+    assert changed.groups.keys() == {"ops"}
+    assert after("[indexes]\n", before, prune=True).indexes.keys() == {"pr-1"}
+    store, file = tmp_path / "packages", tmp_path / "quire.toml"
+    store.mkdir()
+    access = AccessRecords(open_store(str(store)))
+    for text, has_claim in ((RIGHTS, True), ("[indexes]\n", False)):
+        file.write_text('[indexes.main]\nclaims = ["acme-*"]\n')
+        quire("apply", file, "-d", store)
+        file.write_text(text)
+        quire("apply", file, "--prune", "-d", store)
+        assert ("main" in access.read().state.document.indexes) is has_claim
 
 
 def test_the_first_grants_need_an_administrator() -> None:

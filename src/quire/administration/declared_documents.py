@@ -16,15 +16,16 @@ from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES
 class ConfigurationBody(Body, frozen=True, kw_only=True):
     """A configuration to apply."""
 
-    indexes: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
-    """By name, the settings as the table `indexes` of a configuration file has them."""
+    indexes: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    """By name, the settings as the table `indexes` of a configuration file has them; absent: nothing is declared of
+    indexes."""
     groups: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
     """The users of each, as the table `groups` has them; absent: nothing is declared of groups."""
     grants: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
     """As the tables `grants` have them; absent: nothing is declared of grants."""
     prune: bool = False
-    """Set back settings that are not declared, and remove indexes that are not; grants and groups only where there are
-    some in this configuration."""
+    """Set back settings that are not declared, and remove indexes, grants and groups that are not: each only where this
+    configuration says something of its kind."""
     dry_run: bool = False
     """Apply nothing; answer the differences."""
 

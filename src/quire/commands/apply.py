@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--prune",
         action="store_true",
         help="set back settings that are not declared, and remove indexes that are not and have no files; stages stay. "
-        "Take back grants and remove groups that are not declared, where the file declares some",
+        "Take back grants and remove groups that are not declared. Each of the three only where the file declares some",
     )
     parser.add_argument("--export", action="store_true", help="print the state of the store as such a file")
     add_passwords_flag(parser)

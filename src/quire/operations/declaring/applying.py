@@ -92,11 +92,11 @@ def applied(
     """The document with what is declared; the very document when there is no difference. Raises InvalidRequest.
 
     `default`: the index at the server's root. `prune`: settings that are not declared get their defaults, and indexes
-    that are not are removed (`surplus`); grants and groups that are not go where some are declared. `at`, `by`: of new
-    grants and rules; None for now, and for no user.
+    that are not are removed (`surplus`); grants and groups that are not go too. Each kind only where something is said
+    of it. `at`, `by`: of new grants and rules; None for now, and for no user.
     """
     at = at or stamp(datetime.now(UTC))
-    named = {**declared.indexes, **({default: {}} if prune and default not in declared.indexes else {})}
+    named = {**({default: {}} if prune and declared.indexes is not None else {}), **(declared.indexes or {})}
     wanted = {
         name: _wanted(document, name, fields, prune=prune, existing=existing, at=at, by=by)
         for name, fields in named.items()
@@ -136,7 +136,10 @@ def _check_circle(definitions: Mapping[str, IndexDefinition], declared: Iterable
 
 
 def surplus(document: AccessDocument, declared: Declared, default: str) -> list[str]:
-    """The indexes that are not declared: never stages, which come and go, nor the one at the server's root."""
+    """The indexes that are not declared, where some are: never stages, which come and go, nor the one at the server's
+    root."""
+    if declared.indexes is None:
+        return []
     return [
         name
         for name, definition in document.indexes.items()

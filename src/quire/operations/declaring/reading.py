@@ -59,8 +59,9 @@ _MOST_INDEXES: Final = 10_000
 class Declared:
     """A declared configuration."""
 
-    indexes: Mapping[str, Mapping[str, Any]]
-    """By index, the values of the fields that are declared. That of the policy is a mapping, of its declared fields."""
+    indexes: Mapping[str, Mapping[str, Any]] | None
+    """By index, the values of the fields that are declared. That of the policy is a mapping, of its declared fields.
+    None where nothing is said of indexes."""
     grants: tuple[Grant, ...] | None = None
     """Without times and users; None where nothing is said of grants."""
     groups: Mapping[str, tuple[str, ...]] | None = None
@@ -77,16 +78,19 @@ def read_file(file: str) -> Declared:
 
 def parse_declared(tables: Mapping[str, Any]) -> Declared:
     """The configuration that the tables of a file declare. Raises InvalidRequest for the first thing that is wrong."""
-    indexes = tables.get(INDEXES, {})
+    return Declared(
+        None if tables.get(INDEXES) is None else _parsed_indexes(tables[INDEXES]),
+        None if tables.get(GRANTS) is None else parse_grants(tables[GRANTS]),
+        None if tables.get(GROUPS) is None else parse_groups(tables[GROUPS]),
+    )
+
+
+def _parsed_indexes(indexes: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(indexes, Mapping) or not all(isinstance(each, Mapping) for each in indexes.values()):
         raise InvalidRequest(f"[{INDEXES}] has a table for each index, such as [{INDEXES}.main].")
     if len(indexes) > _MOST_INDEXES:
         raise InvalidRequest(f"A configuration has at most {_MOST_INDEXES} indexes.")
-    return Declared(
-        {str(name): _parsed(str(name), settings) for name, settings in indexes.items()},
-        None if tables.get(GRANTS) is None else parse_grants(tables[GRANTS]),
-        None if tables.get(GROUPS) is None else parse_groups(tables[GROUPS]),
-    )
+    return {str(name): _parsed(str(name), settings) for name, settings in indexes.items()}
 
 
 def _parsed(index: str, settings: Mapping[str, Any]) -> dict[str, Any]:
