@@ -22,10 +22,12 @@ import pytest
 import structlog
 
 from quire import cli
+from quire.access.document import with_fields
 from quire.access.records import AccessRecords
 from quire.commands import common
 from quire.commands.progress import Meter
 from quire.domain.changes import Selection
+from quire.domain.indexes import IndexDefinition
 from quire.domain.sizes import in_words
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
@@ -604,6 +606,16 @@ def test_a_damaged_record_is_one_sentence(quire: Quire, index: Index) -> None:
     for command in (["yank", "alpha", "1.0"], ["ls", "alpha"], ["show", "alpha"], ["status", "alpha"]):
         assert "quire check" in quire.error(*command)
     assert quire("gc", code=1)[1].startswith("alpha: its record is damaged")
+
+
+@pytest.mark.parametrize("named", ["main", "pr-1"])
+def test_gc_deletes_an_ended_stage(quire: Quire, index: Index, named: str) -> None:
+    """Whichever index it names."""
+    ended = IndexDefinition(in_front_of="main", expires="2026-01-01T00:00:00Z")
+    access = AccessRecords(index.store)
+    access.change(lambda document: with_fields(document, indexes={"pr-1": ended}), "index-create", {}, Origin())
+    quire("gc", "--index", named)
+    assert access.read().state.document.indexes == {}
 
 
 @pytest.mark.parametrize("key", ["main/projects/promotions_", "access/rules/store"])

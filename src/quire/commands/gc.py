@@ -161,9 +161,9 @@ def collected(
     if not dry_run:
         access = AccessRecords(opened.store)
         with noting_damage(damaged):
-            promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
+            promoting.end_stages(access, opened.store, opened.root, opened.index.origin)
         with noting_damage(damaged):
-            Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin, thorough=True)
+            Sessions(opened.store, access, opened.root).forget_ended(opened.index.origin, thorough=True)
     let_go = _let_go(opened, damaged, dry_run=dry_run, progress=progress)
     garbage = collect_garbage(
         opened.store, opened.indexes, older_than=older_than, log_older_than=log_older_than, dry_run=dry_run
