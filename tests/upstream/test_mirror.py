@@ -282,6 +282,52 @@ def test_a_worker_asks_nothing_for_a_while_after_the_other_index_failed() -> Non
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("waits", "seconds"), [([0.0], 1.5), ([0.0, 30.0, 5.0], 30.5)])
+def test_requests_that_fail_together_are_one_failure(waits: list[float], seconds: float) -> None:
+    """One short failure meets all that are asked at that moment. Of the times that they ask for the longest counts."""
+
+    async def main() -> None:
+        world, left = World(), [*waits * 6]
+        gate = asyncio.Event()
+
+        async def failing() -> Answered:
+            await gate.wait()
+            raise UpstreamBusy("Not now.", left.pop())
+
+        world.other.answers = [*[failing] * len(left), answer(1)]
+        worker = world.worker()
+        asking = [asyncio.create_task(worker.get(f"foo-{each}", None)) for each in range(len(left))]
+        await settle()
+        assert len(world.other.asked) == len(asking)
+        gate.set()
+        failed = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(each) for each in failed} == {UpstreamBusy}
+        world.clock.pass_(seconds=seconds - 1)
+        with pytest.raises(UpstreamBusy):
+            await worker.get("foo", None)
+        world.clock.pass_(seconds=1)
+        assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_failures_one_after_another_make_the_pause_longer() -> None:
+    """Each of a request that began after the pause before it."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [UpstreamBusy("Not now.")]
+        worker, asked = world.worker(), list[int]()
+        for _ in range(10):
+            with pytest.raises(UpstreamBusy):
+                await worker.get("foo", None)
+            asked.append(len(world.other.asked))
+            world.clock.pass_(seconds=1.5)
+        assert asked == [1, 2, 2, 3, 3, 3, 4, 4, 4, 4]
+
+    asyncio.run(main())
+
+
 def test_the_result_of_a_worker_that_was_slower_than_its_lease_is_discarded() -> None:
     """Another one has asked since, perhaps for a newer page."""
 

@@ -82,7 +82,9 @@ class Mirror:
         self._tasks: dict[str, asyncio.Task[Mirrored | None]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
         self._failures = 0
-        """Since the last answer."""
+        """Since the last answer, one for each pause."""
+        self._paused = 0
+        """How often a pause was begun. A request that began before the last one says nothing of the time since."""
         self._again: datetime | None = None
         """When the other index may be asked again, after a failure."""
 
@@ -275,15 +277,14 @@ class Mirror:
 
     async def _find(self, current: Mirrored) -> Mirrored | None:
         """Ask for a project that has no record; it gets one if it is found."""
-        name = current.name
-        answer = await self._answer(name, NO_VALIDATORS)
+        name, paused = current.name, self._begin()
+        answer = await self._answer(name, NO_VALIDATORS, paused)
         if answer.page is None:
             self._remember_unknown(name)
             return current
         with suppress(Conflict):  # another worker has found it as well
-            found = await in_thread(
-                self._makers(), self._keep, name, current.record, mirrored.lost(current.serial), answer
-            )
+            before = mirrored.lost(current.serial)
+            found = await in_thread(self._makers(), self._keep, name, current.record, before, answer, paused)
             if found is not None and found.page is not None:
                 found.until = mirrored.fresh_until(found.page, self._ages, self._now())
             return found
@@ -291,11 +292,13 @@ class Mirror:
 
     async def _renew(self, name: str, record: Record, page: MirroredPage) -> None:
         """Ask for a project that has a record, unless another worker has changed it meanwhile."""
+        paused = self._begin()
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
             record = await in_thread(self._executor(), self._pages.write, record, leased)
-            answer = await self._answer(name, page.validators if page.content is not None else NO_VALIDATORS)
-            await in_thread(self._makers(), self._keep, name, record, page, answer)
+            known = page.validators if page.content is not None else NO_VALIDATORS
+            answer = await self._answer(name, known, paused)
+            await in_thread(self._makers(), self._keep, name, record, page, answer, paused)
         except Conflict:
             log.debug("mirrored page was changed meanwhile", project=name)
         except UpstreamError as error:
@@ -305,27 +308,40 @@ class Mirror:
             )
             raise
 
-    async def _answer(self, name: str, known: mirrored.Validators) -> Answered:
+    def _begin(self) -> int:
+        """Begin a request; the pauses so far, for `_pause`. Raises UpstreamBusy in a pause, which may have begun while
+        the request waited."""
+        self._check_pause(None, self._now())
+        return self._paused
+
+    async def _answer(self, name: str, known: mirrored.Validators, paused: int) -> Answered:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 answer = await self._ask(name, known)
         except UpstreamBusy as error:
-            self._pause(error.wait)
+            self._pause(error.wait, paused)
             raise
         except TimeoutError:
-            self._pause(0.0)
+            self._pause(0.0, paused)
             raise UpstreamBusy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
         if not callable(answer.page):
             self._resume()
         return answer
 
-    def _pause(self, wait: float) -> None:
-        """Ask nothing for a while, after a failure. `wait`: seconds that the other index asked for."""
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
-        self._failures += 1
-        self._tally.pauses += 1
-        self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
-        self._tally.paused_until = self._again.timestamp()
+    def _pause(self, wait: float, paused: int) -> None:
+        """Ask nothing for a while, after a failure. `wait`: seconds that the other index asked for; `paused`: as it was
+        when the request began. Requests that fail together are one failure: they only lengthen the pause."""
+        now = self._now()
+        wanted = now + timedelta(seconds=min(wait, 3600.0))
+        if paused == self._paused:
+            pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+            self._failures += 1
+            self._paused += 1
+            self._tally.pauses += 1
+            self._again = max(now + pause, wanted)
+        elif wait > 0:
+            self._again = max(self._again or wanted, wanted)
+        self._tally.paused_until = 0.0 if self._again is None else self._again.timestamp()
 
     def _resume(self) -> None:
         self._failures, self._again, self._tally.paused_until = 0, None, 0.0
@@ -354,13 +370,15 @@ class Mirror:
 
     # -- in threads ---------------------------------------------------------------------------------------------------
 
-    def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> Mirrored | None:
+    def _keep(
+        self, name: str, record: Record, before: MirroredPage | None, answer: Answered, paused: int
+    ) -> Mirrored | None:
         """Read an answer and keep it. Raises as `PageStore.keep`, and UpstreamError."""
         now = self._now()
         try:
             answer = answer.read()
         except UpstreamBusy as error:
-            self._pause(error.wait)
+            self._pause(error.wait, paused)
             raise
         self._resume()
         return self._pages.keep(name, record, before, answer, now)
