@@ -1,4 +1,7 @@
-"""The mirrored pages: what is asked, when, and by which worker; and that no answer goes back behind another."""
+"""The mirrored pages: what is asked, when, and by which worker; and that no answer goes back behind another.
+
+Replaced here: the time after which a request that waits for others is given up, which no setting changes.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
+from quire.upstream import places
 from quire.upstream.answers import Answered
 from quire.upstream.mirror import Mirror
 from quire.upstream.mirrored import LEASE, MOST_MADE, Ages, Content, Validators, found, with_made
 from quire.upstream.page_store import Mirrored, PageStore
 from quire.upstream.pages import UpstreamFile, UpstreamPage
+from quire.upstream.server import CONNECTIONS
 
 AGES = Ages(timedelta(minutes=10), timedelta(minutes=30), timedelta(days=1), patience=30.0)
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -307,6 +312,69 @@ def test_requests_that_fail_together_are_one_failure(waits: list[float], seconds
             await worker.get("foo", None)
         world.clock.pass_(seconds=1)
         assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_request_that_waits_for_others_is_no_failure(monkeypatch: pytest.MonkeyPatch, *, is_kept: bool) -> None:
+    """A worker asks for so many pages at once. One more waits, for a time; then the index is asked as before."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return MISSING
+
+        world.other.answers = [answer(1)]
+        worker = world.worker()
+        if is_kept:
+            await worker.get("foo", None)
+            world.clock.pass_(hours=2)
+        before = world.record
+        world.other.answers = [*[slowly] * CONNECTIONS, answer(2)]
+        asking = [asyncio.create_task(worker.get(f"foo-{each}", None)) for each in range(CONNECTIONS)]
+        await settle()
+        asked = len(world.other.asked)
+        with monkeypatch.context() as patched:
+            patched.setattr(places, "WAIT_SECONDS", 0.01)
+            if is_kept:
+                assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+            else:
+                with pytest.raises(UpstreamBusy, match="at once"):
+                    await worker.get("foo", None)
+        assert (len(world.other.asked), world.record) == (asked, before)
+        waiting = asyncio.create_task(worker.get("foo", None))
+        await settle()
+        assert len(world.other.asked) == asked
+        gate.set()
+        assert number_of(await waiting) == "foo-2.0.tar.gz"
+        await asyncio.gather(*asking)
+
+    asyncio.run(main())
+
+
+def test_what_waits_is_not_asked_in_a_pause() -> None:
+    """A failure ends the wait of all that is to be asked."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def failing() -> Answered:
+            await gate.wait()
+            raise UpstreamBusy("Not now.")
+
+        world.other.answers = [failing]
+        worker = world.worker()
+        asking = [asyncio.create_task(worker.get(f"foo-{each}", None)) for each in range(CONNECTIONS + 5)]
+        await settle()
+        gate.set()
+        failed = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(each) for each in failed} == {UpstreamBusy}
+        assert len(world.other.asked) == CONNECTIONS
 
     asyncio.run(main())
 

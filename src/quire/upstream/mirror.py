@@ -15,11 +15,12 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -31,6 +32,8 @@ from quire.upstream import mirrored
 from quire.upstream.answers import NO_VALIDATORS, Answered, Ask
 from quire.upstream.mirrored import Ages, MirroredPage, Need
 from quire.upstream.page_store import Mirrored, PageStore
+from quire.upstream.places import Places
+from quire.upstream.server import CONNECTIONS
 
 ASK_SECONDS: Final = 30.0
 """Within which the other index must have given its answer; shorter than a lease."""
@@ -79,6 +82,7 @@ class Mirror:
         self._executor = executor
         self._makers = makers or executor
         self._now = now
+        self._places = Places(CONNECTIONS)
         self._tasks: dict[str, asyncio.Task[Mirrored | None]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
         self._failures = 0
@@ -260,8 +264,8 @@ class Mirror:
         if task is not None:
             return task, False
         page, record = current.page, current.record
-        work = self._find(current) if page is None else self._renew(name, record, page)
-        task = self._tasks[name] = asyncio.get_running_loop().create_task(work)
+        work = partial(self._find, current) if page is None else partial(self._renew, name, record, page)
+        task = self._tasks[name] = asyncio.get_running_loop().create_task(self._ask_when_free(work))
         task.add_done_callback(lambda done: self._asked(name, done))
         return task, True
 
@@ -275,9 +279,16 @@ class Mirror:
                 error=str(error) or type(error).__name__,
             )
 
-    async def _find(self, current: Mirrored) -> Mirrored | None:
+    async def _ask_when_free(self, work: Callable[[int], Awaitable[Mirrored | None]]) -> Mirrored | None:
+        """`work`: asks; called with the pauses so far, for `_pause`. Raises UpstreamBusy in a pause, which may have
+        begun while it waited for others, and when those take too long, which is no failure of the other index."""
+        async with self._places.take():
+            self._check_pause(None, self._now())
+            return await work(self._paused)
+
+    async def _find(self, current: Mirrored, paused: int) -> Mirrored | None:
         """Ask for a project that has no record; it gets one if it is found."""
-        name, paused = current.name, self._begin()
+        name = current.name
         answer = await self._answer(name, NO_VALIDATORS, paused)
         if answer.page is None:
             self._remember_unknown(name)
@@ -290,9 +301,8 @@ class Mirror:
             return found
         return None
 
-    async def _renew(self, name: str, record: Record, page: MirroredPage) -> None:
+    async def _renew(self, name: str, record: Record, page: MirroredPage, paused: int) -> None:
         """Ask for a project that has a record, unless another worker has changed it meanwhile."""
-        paused = self._begin()
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
             record = await in_thread(self._executor(), self._pages.write, record, leased)
@@ -307,12 +317,6 @@ class Mirror:
                 self._executor(), self._pages.write, record, mirrored.failed(page, str(error), wait, self._now())
             )
             raise
-
-    def _begin(self) -> int:
-        """Begin a request; the pauses so far, for `_pause`. Raises UpstreamBusy in a pause, which may have begun while
-        the request waited."""
-        self._check_pause(None, self._now())
-        return self._paused
 
     async def _answer(self, name: str, known: mirrored.Validators, paused: int) -> Answered:
         try:
