@@ -422,6 +422,60 @@ def test_the_result_of_a_worker_that_was_slower_than_its_lease_is_discarded() ->
     asyncio.run(main())
 
 
+NEVER_FRESH = Ages(timedelta(), timedelta(), timedelta(days=30), patience=30.0)
+"""As `quire mirror fetch` has them."""
+
+
+@pytest.mark.parametrize("ages", [AGES, NEVER_FRESH])
+def test_a_page_that_a_wrong_clock_confirmed_is_asked_for_again(ages: Ages) -> None:
+    """Else no worker would ask before that time. Then its time is right; while another worker asks, or the other index
+    fails, it is served as it is."""
+
+    async def main() -> None:
+        world, wrong = World(ages), Clock()
+        wrong.pass_(days=365)
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return answer(2)
+
+        world.other.answers = [answer(1), UpstreamBusy("Not now."), slowly, answer(3)]
+        await world.worker(clock=wrong).get("foo", None)
+        worker = world.worker()
+        known = await worker.get("foo", None)
+        assert len(world.other.asked) == 2
+        assert number_of(await worker.get("foo", known)) == "foo-1.0.tar.gz"
+        assert worker.inline(known) is known
+        world.clock.pass_(seconds=6)
+        assert worker.inline(known) is None
+        asking = asyncio.create_task(worker.get("foo", known))
+        await settle()
+        assert number_of(await world.worker().get("foo", None)) == "foo-1.0.tar.gz"
+        assert len(world.other.asked) == 3
+        gate.set()
+        known = await asking
+        assert number_of(known) == "foo-2.0.tar.gz"
+        assert number_of(await worker.get("foo", known)) == ("foo-2.0.tar.gz" if ages is AGES else "foo-3.0.tar.gz")
+
+    asyncio.run(main())
+
+
+def test_a_page_of_another_mirror_is_taken_in_place_of_one_that_a_wrong_clock_confirmed() -> None:
+    """Else none could be imported before that time."""
+
+    async def main() -> None:
+        world, wrong = World(), Clock()
+        wrong.pass_(days=365)
+        world.other.answers = [answer(1)]
+        await world.worker(clock=wrong).get("foo", None)
+        pages = PageStore(world.store, "public", now=world.clock)
+        assert pages.take("foo", page(2), BEGIN - timedelta(hours=1))
+        assert not pages.take("foo", page(3), BEGIN - timedelta(hours=2))
+
+    asyncio.run(main())
+
+
 def test_a_page_of_an_older_state_is_not_taken() -> None:
     """A serial number tells; the page that is there is served on, and asked for again soon."""
 

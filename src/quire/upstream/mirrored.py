@@ -256,18 +256,30 @@ def find_file(data: bytes, filename: str) -> UpstreamFile | None:
 
 
 def need(page: MirroredPage, ages: Ages, now: datetime) -> Need:
-    """The step before the page is served. While another worker asks, or none may ask, it is served as it is.
-
-    A time of confirmation that lies ahead, by a clock that was wrong, counts as this very moment.
-    """
-    age = max(now - page.confirmed, timedelta())
-    if age <= ages.fresh:
+    """The step before the page is served. While another worker asks, or none may ask, it is served as it is. Where no
+    age is fresh (`Ages.fresh` of zero), every page is asked for."""
+    age = _age(page, ages, now)
+    if age < ages.fresh:
         return Need.NOTHING
     if age > max(ages.stale, ages.fresh):
         return Need.UNUSABLE
     if is_leased(page, now) or is_pausing(page, now):
         return Need.NOTHING
-    return Need.BEHIND if age <= ages.behind else Need.AHEAD
+    return Need.BEHIND if age < ages.behind else Need.AHEAD
+
+
+def _age(page: MirroredPage, ages: Ages, now: datetime) -> timedelta:
+    """How old the page is. A time of confirmation that lies ahead, by a clock that was wrong, counts as this very
+    moment; one that lies ahead by more than the clocks of workers differ says nothing: the page may be of any age, and
+    is asked for first."""
+    if is_ahead(page.confirmed, now):
+        return max(ages.behind, ages.fresh) + timedelta.resolution
+    return max(now - page.confirmed, timedelta())
+
+
+def is_ahead(confirmed: datetime, now: datetime) -> bool:
+    """Whether a time is one of a clock that was wrong."""
+    return confirmed - now > LEASE
 
 
 def is_leased(page: MirroredPage, now: datetime) -> bool:
@@ -284,7 +296,7 @@ def fresh_until(page: MirroredPage, ages: Ages, now: datetime) -> datetime:
     """Until when `need` says NOTHING while the record is unchanged; `now` for a page that needs something."""
     if need(page, ages, now) is not Need.NOTHING:
         return now
-    confirmed = min(page.confirmed, now)
+    confirmed = now - _age(page, ages, now)
     ends = [confirmed + ages.fresh]
     if is_leased(page, now) and page.lease is not None:
         ends.append(page.lease.until)
@@ -398,14 +410,14 @@ def distrusts_serial(before: MirroredPage | None, now: datetime) -> bool:
     return trouble is not None and trouble.said.startswith(_OLDER) and now - trouble.since >= DISTRUST
 
 
-def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetime) -> bool:
+def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetime, now: datetime) -> bool:
     """Whether a page of another mirror of the same index says more than the one that is kept: by the serial numbers
     where both have one, and they differ; else by the time at which the other index confirmed them."""
     if before is None:
         return True
     if before.serial is not None and serial is not None and before.serial != serial:
         return serial > before.serial
-    return confirmed > before.confirmed
+    return confirmed > before.confirmed or is_ahead(before.confirmed, now)
 
 
 def failed(before: MirroredPage, said: str, wait: float, now: datetime) -> MirroredPage:

@@ -147,7 +147,8 @@ class PageStore:
         """
         for attempt in range(_READ_AGAIN):
             current = self.load(name, None)
-            if not mirrored.is_newer(current.page, page.serial if page is not None else None, confirmed):
+            serial = page.serial if page is not None else None
+            if not mirrored.is_newer(current.page, serial, confirmed, self._now()):
                 return False
             try:
                 self.keep(name, current.record, current.page, Answered(page), confirmed, imported=True)
