@@ -1,7 +1,7 @@
 """Files of another index: fetched once, passed on while they arrive, and never complete unless they are verified.
 
-Replaced here: `stage` of the store, to see which thread discards the bytes, and the times after which a slow file and a
-reader that takes nothing are given up, which no setting changes.
+Replaced here: `stage` of the store, to see which thread discards the bytes, and the number of connections and the times
+after which a slow file, a reader that takes nothing and a wait are given up, which no setting changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from quire.domain.errors import NotFound, StoreError, UpstreamBusy, UpstreamErro
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.open_blob import OpenBlob
-from quire.upstream import files, reading
+from quire.upstream import files, places, reading
+from quire.upstream import server as requests
 from quire.upstream.documents import publish
 from quire.upstream.files import MirroredFiles
 from quire.upstream.pages import UpstreamFile
@@ -115,13 +116,13 @@ async def opened(mirror: MirroredFiles, file: UpstreamFile) -> OpenBlob:
     return blob
 
 
-async def read(blob: OpenBlob, size: int | None = None) -> bytes:
-    """The bytes as a download reads them, of which there are `size` at least; None: all."""
+async def read(blob: OpenBlob, size: int | None = None, *, start: int = 0) -> bytes:
+    """The bytes from a place on as a download reads them, of which there are `size` at least; None: all."""
     content = b""
-    wanted = blob.size if size is None else size
+    wanted = blob.size - start if size is None else size
     while len(content) < wanted:
-        await blob.wait(len(content))
-        content += await asyncio.to_thread(blob.read_at, len(content), 256 * 1024)
+        await blob.wait(start + len(content))
+        content += await asyncio.to_thread(blob.read_at, start + len(content), 256 * 1024)
     return content
 
 
@@ -172,16 +173,17 @@ def test_bytes_are_passed_on_as_they_arrive_to_all_clients() -> None:
     asyncio.run(main())
 
 
-def test_a_file_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would hold a connection for hours."""
-    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_file_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, start: int) -> None:
+    """It would hold a connection for hours. So would a part of one."""
+    monkeypatch.setattr(reading, "_PATIENCE", 0.1)
 
     async def main() -> None:
         async with place() as at:
             ended = asyncio.Event()
 
             async def slowly(writer: asyncio.StreamWriter) -> None:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT))
+                writer.write(part_head(1) if start else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT))
                 with suppress(OSError):
                     for each in CONTENT[:300]:
                         writer.write(bytes([each]))
@@ -190,9 +192,79 @@ def test_a_file_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
                 ended.set()
 
             at.answer = slowly
-            with await opened(at.mirror(), at.file()) as blob, pytest.raises(StoreError, match="too slowly"):
-                await read(blob)
+            with await at.mirror().open("foo", at.file()) as blob:
+                await blob.prepare(start, blob.size)
+                with pytest.raises(StoreError, match="too slowly"):
+                    await read(blob, start=start)
             await asyncio.wait_for(ended.wait(), 10)
+
+    asyncio.run(main())
+
+
+def part_head(start: int) -> bytes:
+    """The head of an answer with all bytes from a place on."""
+    size = len(CONTENT)
+    said = f"bytes {start}-{size - 1}/{size}"
+    return f"HTTP/1.1 206 OK\r\nContent-Range: {said}\r\nContent-Length: {size - start}\r\n\r\n".encode()
+
+
+def test_slow_readers_of_parts_leave_connections_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many parts are read at once; one more waits, for a time."""
+
+    async def main() -> None:
+        async with place() as at:
+
+            async def part(writer: asyncio.StreamWriter) -> None:
+                with suppress(OSError):
+                    writer.write(part_head(1) + CONTENT[1:])
+                    await writer.drain()
+
+            at.answer = part
+            mirror, parts = at.mirror(), list[OpenBlob]()
+            for _ in range(files.PARTS):
+                parts.append(await mirror.open("foo", at.file()))
+                await parts[-1].prepare(1, parts[-1].size)
+            with await mirror.open("foo", at.file()) as blob:
+                with monkeypatch.context() as patched:
+                    patched.setattr(places, "WAIT_SECONDS", 0.01)
+                    with pytest.raises(UpstreamBusy, match="at once"):
+                        await blob.prepare(1, blob.size)
+                assert len(at.requests) == files.PARTS
+                parts.pop().close()
+                await blob.prepare(1, blob.size)
+                at.answer = at.whole
+                with await opened(mirror, at.file()) as whole:
+                    assert await read(whole) == CONTENT
+                assert await read(blob, start=1) == CONTENT[1:]
+            for each in parts:
+                each.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_waits_long_for_a_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client may come again later, and is not kept waiting without an end."""
+    monkeypatch.setattr(requests, "CONNECTIONS", 1)
+    monkeypatch.setattr(requests, "WAIT_SECONDS", 2.0)
+
+    async def main() -> None:
+        async with place() as at:
+            more = asyncio.Event()
+
+            async def slowly(writer: asyncio.StreamWriter) -> None:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT[:1])
+                await writer.drain()
+                await more.wait()
+                writer.write(CONTENT[1:])
+                await writer.drain()
+
+            at.answer = slowly
+            mirror = at.mirror()
+            with await opened(mirror, at.file()) as blob:
+                with pytest.raises(UpstreamBusy, match="in time"):
+                    await opened(mirror, at.file(CONTENT[1:], size=len(CONTENT) - 1))
+                more.set()
+                assert await read(blob) == CONTENT
 
     asyncio.run(main())
 
@@ -206,12 +278,8 @@ def test_a_part_whose_reader_takes_nothing_is_given_up(monkeypatch: pytest.Monke
             ended = asyncio.Event()
 
             async def part(writer: asyncio.StreamWriter) -> None:
-                size = len(CONTENT)
-                head = (
-                    f"HTTP/1.1 206 OK\r\nContent-Range: bytes 1-{size - 1}/{size}\r\nContent-Length: {size - 1}\r\n\r\n"
-                )
                 with suppress(OSError):
-                    writer.write(head.encode() + CONTENT[1:])
+                    writer.write(part_head(1) + CONTENT[1:])
                     await writer.drain()
                     await asyncio.sleep(0.5)
                     writer.write(b"more")

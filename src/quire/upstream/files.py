@@ -31,14 +31,16 @@ from quire.upstream.arriving import PIECE, Arrival
 from quire.upstream.documents import METADATA, MOST_METADATA, MirroredDocuments, is_of, publish
 from quire.upstream.making import MetadataMaker, Record, made_key
 from quire.upstream.pages import UpstreamFile
-from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Part, check_there
+from quire.upstream.places import Places
+from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Pace, Part, check_there
 from quire.upstream.server import OtherServer, Response
 from quire.upstream.space import MirrorSpace
 
-_SLOWEST: Final = 8192
-"""Bytes a second, on average: a slower file would hold its connection for hours."""
-_PATIENCE: Final = 60.0
-"""Seconds after which a file may be too slow."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PARTS: Final = 16
+"""At once: readers may be slow, and whole files need connections as well."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
 
@@ -93,6 +95,7 @@ class MirroredFiles:
         self._readers = readers
         self._writers = writers
         self._spool = spool
+        self._parts = Places(PARTS)
         self._fetches: dict[str, asyncio.Future[Arrival]] = {}
         """By key: done once the size is known, and the first bytes arrive."""
         self._under_way: dict[str, asyncio.Task[Exception | None]] = {}
@@ -118,7 +121,7 @@ class MirroredFiles:
         if file.size is None:
             self.count("file", "fetched")
             return await self.arriving(project, file)
-        return RemoteBlob(self, self._server, project, file, file.size)
+        return RemoteBlob(self, project, file, file.size)
 
     def _kept(self, opened: OpenBlob, project: str, file: UpstreamFile) -> OpenBlob:
         """A file that is here, as it is given to a client: where there is a bound, so that its removal does no harm."""
@@ -133,6 +136,10 @@ class MirroredFiles:
     def sent(self, size: int) -> None:
         """So many bytes are being given to a client."""
         self._server.tally.sent += size
+
+    def part(self, file: UpstreamFile, start: int, stop: int) -> Part:
+        """A part of a file that is not here, which is asked for. `file`: its page says its size."""
+        return Part(self._server, self._parts, file, start, stop)
 
     def is_arriving(self, project: str, file: UpstreamFile) -> bool:
         """Whether this worker fetches a file at this moment."""
@@ -303,16 +310,13 @@ class MirroredFiles:
     async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
         """All bytes, verified. Raises UpstreamError, StoreError."""
         digest, received, buffer = sha256(), 0, bytearray()
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        pace = Pace(file.filename)
         taking: asyncio.Future[None] | None = None
         """The one piece that a thread takes in while the next one arrives."""
         try:
             async for piece in response.pieces():
                 received += len(piece)
-                seconds = loop.time() - begun
-                if seconds > _PATIENCE and received < _SLOWEST * seconds:
-                    raise UpstreamBusy(f"The file {file.filename} arrives too slowly; repeat later.")
+                pace.check(received)
                 if received > arrival.size:
                     raise UpstreamMismatch(
                         f"The file {file.filename} has more than the {arrival.size} bytes that it should."
@@ -349,12 +353,11 @@ class MirroredFiles:
 class RemoteBlob(OpenBlob):
     """A file that is not here, for one reader. Belongs to one event loop until bytes are read."""
 
-    __slots__ = ("_file", "_files", "_part", "_project", "_server", "_whole")
+    __slots__ = ("_file", "_files", "_part", "_project", "_whole")
 
-    def __init__(self, files: MirroredFiles, server: OtherServer, project: str, file: UpstreamFile, size: int) -> None:
+    def __init__(self, files: MirroredFiles, project: str, file: UpstreamFile, size: int) -> None:
         super().__init__(size)
         self._files = files
-        self._server = server
         self._project = project
         self._file = file
         self._whole: OpenBlob | None = None
@@ -363,7 +366,7 @@ class RemoteBlob(OpenBlob):
     async def prepare(self, start: int, stop: int) -> None:
         self._files.sent(stop - start)
         if (start, stop) != (0, self.size) and not self._files.is_arriving(self._project, self._file):
-            part = Part(self._server, self._file, start, stop, self.size)
+            part = self._files.part(self._file, start, stop)
             if await part.begin():
                 self._part = part
                 self._files.count("file", "passed")

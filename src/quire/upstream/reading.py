@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 from typing import Final
 
-from quire.domain.errors import NotFound, StoreError, UpstreamError
+from quire.domain.errors import NotFound, StoreError, UpstreamBusy, UpstreamError
 from quire.store.open_blob import OpenBlob
 from quire.upstream.pages import UpstreamFile
+from quire.upstream.places import Places
 from quire.upstream.server import OtherServer, Response
 
 WITHOUT_CODING: Final = MappingProxyType({"Accept-Encoding": "identity"})
@@ -17,6 +18,24 @@ WITHOUT_CODING: Final = MappingProxyType({"Accept-Encoding": "identity"})
 
 _READER_SECONDS: Final = 120.0
 """Within which a reader must take the next piece, at most a quarter of a megabyte."""
+_SLOWEST: Final = 8192
+"""Bytes a second, on average: a slower file would hold its connection for hours."""
+_PATIENCE: Final = 60.0
+"""Seconds after which a file may be too slow."""
+
+
+class Pace:
+    """How fast the bytes of a file arrive, or are taken by their reader."""
+
+    def __init__(self, filename: str) -> None:
+        self._filename = filename
+        self._begun = asyncio.get_running_loop().time()
+
+    def check(self, size: int) -> None:
+        """`size`: of all bytes so far. Raises UpstreamBusy when they are too slow."""
+        seconds = asyncio.get_running_loop().time() - self._begun
+        if seconds > _PATIENCE and size < _SLOWEST * seconds:
+            raise UpstreamBusy(f"The file {self._filename} arrives too slowly; repeat later.")
 
 
 class KeptBlob(OpenBlob):
@@ -77,11 +96,12 @@ class KeptBlob(OpenBlob):
 class Part:
     """A part of a file, passed on as it arrives; one reader reads it in order."""
 
-    def __init__(self, server: OtherServer, file: UpstreamFile, start: int, stop: int, size: int) -> None:
+    def __init__(self, server: OtherServer, places: Places, file: UpstreamFile, start: int, stop: int) -> None:
+        """`file`: its page says its size."""
         self._server = server
+        self._places = places
         self._file = file
         self._range = f"{start}-{stop - 1}"
-        self._whole_size = size
         self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._pieces: asyncio.Queue[bytes | str] = asyncio.Queue(4)
         """A text is the reason why there are no more."""
@@ -133,16 +153,19 @@ class Part:
     async def _read(self) -> None:
         headers = {**WITHOUT_CODING, "Range": f"bytes={self._range}"}
         try:
-            async with self._server.get(self._file.url, headers) as response:
-                is_part = response.headers.get("Content-Range") == f"bytes {self._range}/{self._whole_size}"
+            async with self._places.take(), self._server.get(self._file.url, headers) as response:
+                is_part = response.headers.get("Content-Range") == f"bytes {self._range}/{self._file.size}"
                 if response.status != 206 or not is_part:
                     if response.status not in {200, 206, 416}:
                         check_there(response, f"file {self._file.filename}")
                     self._begun.set_result(False)
                     return
                 self._begun.set_result(True)
+                pace, passed = Pace(self._file.filename), 0
                 async for piece in response.pieces():
                     await self._give(piece)
+                    passed += len(piece)
+                    pace.check(passed)
             await self._pieces.put(f"The part of {self._file.filename} ended early.")
         except (UpstreamError, NotFound) as error:
             if not self._begun.done():

@@ -33,6 +33,7 @@ from quire.domain.cloud_addresses import Address, is_of_a_cloud, within
 from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
 from quire.domain.upstreams import without_login
 from quire.observe.metrics.tally import UpstreamTally
+from quire.upstream.places import WAIT_SECONDS
 from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach, basic
 
 CONNECTIONS: Final = 32
@@ -234,7 +235,11 @@ class OtherServer:
                 headers={"User-Agent": f"quire/{__version__}"},
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS),
+                timeout=aiohttp.ClientTimeout(
+                    connect=WAIT_SECONDS,  # also for one of the connections to get free
+                    sock_connect=CONNECT_SECONDS,
+                    sock_read=SILENT_SECONDS,
+                ),
                 trust_env=False,  # it would send logins of ~/.netrc to any host
             )
         return self._session
