@@ -99,11 +99,16 @@ def test_a_range_beyond_the_end_is_refused_here(tmp_path: Path) -> None:
     assert not is_open
 
 
+async def no_more() -> Message:
+    """`receive` of a request without more bytes, for a client that stays."""
+    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # never
+
+
 class _Broken(OpenBlob):
     """Bytes that are there up to the middle."""
 
-    def __init__(self, error: StoreError | None) -> None:
-        super().__init__(2 * CHUNK)
+    def __init__(self, error: StoreError | None, size: int = 2 * CHUNK) -> None:
+        super().__init__(size)
         self.error = error
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -130,15 +135,12 @@ def test_a_download_that_breaks_off_stays_incomplete(tmp_path: Path, error: Stor
     headers = {"ETag": '"x"', "Accept-Ranges": "bytes", "Content-Type": "application/zip"}
     sent: list[Message] = []
 
-    async def receive() -> Message:
-        raise AssertionError("nobody sends a body")
-
     async def send(message: Message) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "extensions": {ZEROCOPY: {}}}
     with capture_logs() as lines:
-        asyncio.run(FileResponse(_Broken(error), headers=headers, worker=worker)(scope, receive, send))
+        asyncio.run(FileResponse(_Broken(error), headers=headers, worker=worker)(scope, no_more, send))
     start, *bodies = sent
     assert (b"content-length", str(2 * CHUNK).encode()) in start["headers"]
     assert [(len(body["body"]), body["more_body"]) for body in bodies] == [(CHUNK, True)]
@@ -163,13 +165,42 @@ def test_a_mirrored_file_that_is_removed_meanwhile_is_fetched_again(tmp_path: Pa
             raise NotFound("It is gone there, too.")
         return _Whole(None)
 
-    async def receive() -> Message:
-        raise AssertionError("nobody sends a body")
-
     async def send(message: Message) -> None:
         sent.extend(message.get("body", b""))
 
     blob = KeptBlob(_Broken(StoreError("Removed.")), again, by_descriptor=False)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "extensions": {ZEROCOPY: {}}}
-    asyncio.run(FileResponse(blob, headers={"ETag": '"x"', "Content-Type": "x/y"}, worker=worker)(scope, receive, send))
+    asyncio.run(FileResponse(blob, headers={"ETag": '"x"', "Content-Type": "x/y"}, worker=worker)(scope, no_more, send))
     assert sent == b"x" * CHUNK * (2 if is_there else 1)
+
+
+def test_a_download_ends_when_its_client_has_gone(tmp_path: Path) -> None:
+    """Else the rest is read, perhaps from another index or a bucket, and discarded: servers take what is sent to a
+    client that is gone."""
+    worker = create_application(Settings(directories=(str(tmp_path),))).state.worker
+    sent: list[int] = []
+
+    async def main() -> None:
+        gone = asyncio.Event()
+        messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                sent.append(len(message["body"]))
+                gone.set()
+
+        blob = _Whole(None, 20 * CHUNK)
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        response = FileResponse(blob, headers={"ETag": '"x"', "Content-Type": "x/y"}, worker=worker)
+        await response(scope, receive, send)
+
+    with capture_logs() as lines:
+        asyncio.run(main())
+    assert 1 <= len(sent) < 5
+    assert lines == []

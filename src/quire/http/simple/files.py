@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -237,7 +238,7 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content = self._content
         try:
-            await self._answer(Request(scope), content, send)
+            await self._answer(Request(scope, receive), content, send)
         finally:
             if isinstance(content, OpenBlob):
                 content.close()
@@ -316,20 +317,25 @@ class FileResponse(Response):
             self._log_broken(request, content, str(error))
 
     async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
-        while start < stop:
-            try:
-                await content.wait(start)
-                chunk = await self._worker.in_sender(content.read_at, start, min(CHUNK, stop - start))
-            except StoreError as error:  # removed while it was being sent, perhaps on another machine
-                if not await self._recovers(content):
-                    self._log_broken(request, content, str(error))
+        watch = _Disconnect(request) if stop - start > CHUNK else None
+        try:
+            while start < stop and not (watch is not None and watch.is_over):
+                try:
+                    await content.wait(start)
+                    chunk = await self._worker.in_sender(content.read_at, start, min(CHUNK, stop - start))
+                except StoreError as error:  # removed while it was being sent, perhaps on another machine
+                    if not await self._recovers(content):
+                        self._log_broken(request, content, str(error))
+                        return
+                    continue
+                if not chunk:
+                    self._log_broken(request, content, "the file became shorter")
                     return
-                continue
-            if not chunk:
-                self._log_broken(request, content, "the file became shorter")
-                return
-            start += len(chunk)
-            await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+                start += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+        finally:
+            if watch is not None:
+                watch.end()
 
     @staticmethod
     async def _recovers(content: OpenBlob) -> bool:
@@ -339,6 +345,27 @@ class FileResponse(Response):
 
     def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
         log_broken_off(content, error, context_of(request.scope).request_id)
+
+
+class _Disconnect:
+    """Notices that the client goes away: servers take what is sent to it after that, and discard it."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self.is_over = False
+        """Whether the client is gone."""
+        # an adapter of WSGI never says it, and answers each call in the thread that sends
+        self._task = None if "wsgi_environ" in request.scope else asyncio.create_task(self._wait())
+
+    def end(self) -> None:
+        """Notice nothing any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_over = True
 
 
 class _AsFile:
