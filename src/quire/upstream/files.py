@@ -36,9 +36,6 @@ from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Pace, Part, check_t
 from quire.upstream.server import OtherServer, Response
 from quire.upstream.space import MirrorSpace
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 PARTS: Final = 16
 """At once: readers may be slow, and whole files need connections as well."""
 

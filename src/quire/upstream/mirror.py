@@ -20,7 +20,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import structlog
 
