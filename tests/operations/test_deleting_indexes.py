@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from quire.access import defining as rules
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest, NotFound
@@ -20,6 +21,7 @@ from quire.operations.declaring.applying import apply
 from quire.operations.declaring.reading import Declared
 from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
+from quire.store.faults import Faults
 from quire.store.memory import MemoryStore
 from tests.distributions import wheel_name
 from tests.index.test_index import staged_wheel
@@ -173,3 +175,32 @@ def test_an_index_that_was_made_again_stays(operation: str, step: int) -> None:
     delete(slow, "index")
     if is_defined(store):
         assert Index(store, "team").names() == ("beta",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_deletion_that_an_earlier_version_began_is_ended(kind: str) -> None:
+    """It removed the definition, and left no name in the document."""
+    store = MemoryStore()
+    prepare(store, kind)
+    access = AccessRecords(store)
+    access.change(lambda document: rules.without_index(document, "team", "main"), "index-delete", {}, ORIGIN)
+    assert delete(store, kind) == 3
+    assert Index(store, "team").names() == ()
+    create(store, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_comes_while_an_empty_index_is_deleted_goes_with_it(kind: str) -> None:
+    """It was let in before the definition was gone."""
+    store = MemoryStore()
+    create(store, kind)
+    other = store.shared(Faults())
+
+    def publish() -> None:
+        assert is_defined(other)
+        Index(other, "team").publish([staged_wheel(other, "alpha", "1.0")])
+
+    store.faults.call("write", publish)
+    delete(store, kind)
+    assert Index(store, "team").names() == ()
+    create(store, kind)

@@ -578,3 +578,17 @@ def test_metadata_that_cannot_be_kept_is_served() -> None:
             assert at.kept == []
 
     asyncio.run(main())
+
+
+def test_a_file_that_cannot_be_kept_is_passed_on() -> None:
+    """A full disk stops no client that only reads."""
+
+    async def main() -> None:
+        async with place() as at:
+            at.faults.next("stage", Fault.FULL)
+            with await opened(at.mirror(), at.file()) as blob:
+                assert await read(blob) == CONTENT
+            await at.close()
+            assert at.kept == []
+
+    asyncio.run(main())

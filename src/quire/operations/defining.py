@@ -19,6 +19,7 @@ from quire.domain.indexes import DEFAULT, IndexDefinition, chain
 from quire.domain.namespaces import Namespace, parse_namespace
 from quire.domain.policy import Policy
 from quire.domain.project import Project
+from quire.domain.publishing_sessions import is_token
 from quire.domain.times import stamp
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
@@ -132,6 +133,15 @@ def delete_index(
     StoreError.
     """
 
+    is_reused = not is_token(index.name)  # the stage of a publishing session is erased by its name alone
+
+    def is_interrupted(document: AccessDocument) -> bool:
+        """Whether an earlier deletion left projects. One by an earlier version left no name in the document."""
+        if index.name == default or index.name in document.indexes:
+            return False
+        is_known = defining.is_deleting(document, index.name)
+        return is_known or (is_reused and first_project(access.store, index.name) is not None)
+
     def check_no_files(document: AccessDocument) -> None:
         if there := projects_with_files(access.store, index.name):
             raise InvalidRequest(
@@ -148,14 +158,13 @@ def delete_index(
     def remove(document: AccessDocument) -> AccessDocument:
         if still is not None and not still(defining.find(document, index.name, default)):
             raise NotFound(f"The index {index.name} is another one by now.")
-        if index.name != default and defining.is_deleting(document, index.name):
-            after = document  # an earlier deletion was interrupted
-        else:
-            after = defining.without_index(document, index.name, default)  # first what no --yes lifts
+        # Its refusals come first: they are those that no --yes lifts.
+        after = document if is_interrupted(document) else defining.without_index(document, index.name, default)
         if not with_files:
             check_no_files(document)
-        is_empty = first_project(access.store, index.name) is None
-        return after if is_empty else defining.with_deletions(after, [index.name])
+        # Also an empty one: an upload may be published until this step is written, and `end_deletion` looks after it.
+        is_left = (with_files and is_reused) or first_project(access.store, index.name) is not None
+        return defining.with_deletions(after, [index.name]) if is_left else after
 
     before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
     if index.name in before.indexes:
@@ -164,7 +173,10 @@ def delete_index(
             clear_sessions(access, before, after, origin)
         if not with_files:
             put_back_with_files(access, before, after, default, origin)
-    return end_deletion(access, index, with_files=with_files, origin=origin)
+    deleted = end_deletion(access, index, with_files=with_files, origin=origin)
+    if not with_files and index.name in before.indexes:
+        put_back_with_files(access, before, after, default, origin)  # an upload may have come meanwhile
+    return deleted
 
 
 def end_deletion(access: AccessRecords, index: Index, *, with_files: bool, origin: Origin) -> int:

@@ -268,7 +268,7 @@ class MirroredFiles:
                 check_there(response, f"file {file.filename}")
                 size, loop = _size(file, response), asyncio.get_running_loop()
                 if self._space.takes(size):
-                    staging = await in_thread(self._writers(), self._blobs.stage, key, None)
+                    staging = await self._stage(key)
                 arrival = await in_thread(self._writers(), _arrival, size, loop, self._spool, staging)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
@@ -303,6 +303,14 @@ class MirroredFiles:
             self._complete.discard(key)
             if arrival is not None:
                 arrival.release()
+
+    async def _stage(self, key: str) -> Staging | None:
+        """Where a file is kept; None where the store has no room for one, which keeps no client from its bytes."""
+        try:
+            return await in_thread(self._writers(), self._blobs.stage, key, None)
+        except StoreError as error:
+            log.warning("file not kept", key=key, error=str(error))
+            return None
 
     async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
         """All bytes, verified. Raises UpstreamError, StoreError."""

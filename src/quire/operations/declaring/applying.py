@@ -316,4 +316,5 @@ def apply(
         put_back_with_files(access, before, after, default, origin)
         for name in removed(before, after):
             end_deletion(access, Index(store, name, origin), with_files=False, origin=origin)
+        put_back_with_files(access, before, after, default, origin)  # an upload may have come meanwhile
     return differences(before, after, default)
