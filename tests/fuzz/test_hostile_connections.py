@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import selectors
@@ -170,12 +171,13 @@ def test_more_connections_than_a_worker_may_have(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", params=SERVERS)
 def impatient_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose deadline for heads is a second."""
+    """A server that gives a client a second for a head, and as long to take something of a response."""
     folder = tmp_path_factory.mktemp(f"impatient-{request.param}")
     (folder / "packages").mkdir()
     port = free_port()
     command = [sys.executable, "-m", impatient.__name__, "run", *OPEN, "--server", request.param, "-p", str(port)]
-    command += ["-i", "127.0.0.1", "--workers", "1", "--keep-alive-seconds", "1", str(folder / "packages")]
+    command += ["-i", "127.0.0.1", "--workers", "1", "--keep-alive-seconds", "1", "-v", "--log-format", "json"]
+    command += [str(folder / "packages")]
     with running(command, port, cwd=folder) as served:
         yield served
         assert "Traceback" not in served.output(), served.output()
@@ -239,3 +241,28 @@ def test_readers_that_do_not_read(site: Site) -> None:
             assert grown() < 150_000_000
     finally:
         path.unlink()
+
+
+def test_readers_that_take_nothing_are_cut_off(impatient_site: Served) -> None:
+    """They would hold a connection and a file for ever. For the log they went away: nothing is wrong with the file."""
+    base = f"http://127.0.0.1:{impatient_site.port}"
+    with httpx.Client(base_url=base, timeout=DEADLINE) as client, contextlib.ExitStack() as stack:
+        site = Site(impatient_site.log.parent / "packages", impatient_site, client)
+        filename = publish_wheel(site, "slow", files={"data": os.urandom(20_000_000)})
+        path = httpx.URL(site.file_url("slow", filename)).path
+        size = int(client.head(path).headers["content-length"])
+        for each in ("X-Request-ID: whole", "X-Request-ID: part\r\nRange: bytes=1-"):
+            connection = stack.enter_context(site.connect())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{each}\r\n\r\n".encode())
+        until(lambda: _sent(impatient_site).keys() >= {"whole", "part"})
+    sent = _sent(impatient_site)
+    assert 0 < sent["whole"] < size
+    assert 0 < sent["part"] < size
+    assert not re.search(r'"level": *"(warning|error)"', impatient_site.output())
+
+
+def _sent(served: Served) -> dict[str, int]:
+    """How much of its body each request was sent, by its id, as the log has it."""
+    lines = [json.loads(line) for line in served.output().splitlines() if line.startswith("{")]
+    return {line["request"]: line.get("sent", 0) for line in lines if "request" in line}

@@ -11,6 +11,7 @@ import socket
 
 from quire.domain.errors import ConfigurationError
 from quire.servers import host_and_port
+from quire.servers.limits import bound_unread
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -64,6 +65,7 @@ def _bound(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and address[0] != "::":
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound_unread(listener)
         listener.bind(address)
         # with SO_REUSEADDR two sockets may be bound at once while neither listens: only listening settles it
         listener.listen(1)

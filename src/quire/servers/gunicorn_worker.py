@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from gunicorn.arbiter import Arbiter
 from uvicorn_worker import UvicornWorker
 
+from quire.servers.limits import bound_unread
 from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
 from quire.servers.worker_server import WorkerServer
@@ -46,6 +47,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker ships no ty
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it is done
             signal.signal(number, _end)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
+        for listener in self.sockets:  # gunicorn's own, or those of systemd
+            bound_unread(listener)
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -1,4 +1,4 @@
-"""Limits for clients: a deadline for a request's head, and the number of connections.
+"""Limits for clients: a deadline for a request's head, one for taking a response, and the number of connections.
 
 Theory of operation. A client that connects and sends nothing, or a byte now and then, costs a connection until the
 server closes it. The application bounds the silence within a body (`--body-timeout`); before that, only the server
@@ -10,17 +10,26 @@ Between two requests a connection may be idle for `--keep-alive-seconds`, longer
 before it keep theirs: the end that closes first may do so while the other one is sending a request, and a client cannot
 know whether that was carried out.
 
+A client that asks and never reads the response would hold its connection for ever, since the kernel goes on to ask it
+for room. TCP_USER_TIMEOUT (tcp(7)) has the kernel end a connection on which nothing was taken for so long. It costs a
+worker nothing, as connections inherit it from their listener. A client that takes a byte now and then goes on.
+
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
 A further client gets a 503, and its connection is closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import socket
 from functools import cache
 
 HEAD_SECONDS = 30
 """How long a client may take for a request's line and headers."""
+
+UNREAD_MILLISECONDS = 120_000
+"""How long a client may take nothing of what is sent to it."""
 
 MAX_CONNECTIONS = 4096
 """Open connections of a worker. A head may take 64 KiB of memory each, so this is 256 MiB at the very worst."""
@@ -39,6 +48,12 @@ DESCRIPTORS = 4
 (`quire.servers.uvicorn_files`)."""
 _OWN_DESCRIPTORS = 256
 _WANTED_DESCRIPTORS = MAX_CONNECTIONS * DESCRIPTORS + _OWN_DESCRIPTORS
+
+
+def bound_unread(listener: socket.socket) -> None:
+    """Have the system end connections to this listener whose clients take nothing; where it can, as Linux does."""
+    with contextlib.suppress(OSError, AttributeError):  # no TCP, or another system
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
 
 
 def raise_descriptor_limit() -> int:

@@ -333,6 +333,12 @@ class Ends:
             return bool(handle.getpeername()[:1] == handle.getsockname()[:1])
         return False
 
+    def _is_connected(self) -> bool:
+        with self._handle() as handle, contextlib.suppress(OSError):
+            handle.getpeername()
+            return True
+        return False
+
     @contextlib.contextmanager
     def _handle(self) -> Iterator[socket.socket]:
         # of any family: only its descriptor is used, and given back
@@ -345,6 +351,14 @@ class Ends:
     def send_once(self, start: int, count: int) -> int:
         """As `send`, on the event loop, for bytes that are in memory. Raises BlockingIOError when the socket takes
         none now."""
+        try:
+            return self._send_or_copy(start, count)
+        except TimeoutError as error:  # of the connection (`quire.servers.limits`), or of a file system on a network
+            if self._is_connected():
+                raise
+            raise ConnectionAbortedError("the client took nothing for too long") from error
+
+    def _send_or_copy(self, start: int, count: int) -> int:
         try:
             return os.sendfile(self.socket, self._file, start, count)
         except OSError as error:
