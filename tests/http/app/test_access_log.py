@@ -27,10 +27,12 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
 from quire.access.principals import Principal
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields, access_lines
+from quire.http.app.application import create_application
 from quire.http.app.request_log import AccessLog, RequestContext
 from quire.observe import logs
 from quire.observe.log_output import Output, OutputHandler
@@ -432,3 +434,36 @@ def test_the_fast_path_is_on_with_the_log(tmp_path: Path) -> None:
 
             until(is_marked)
         until(lambda: "path=/simple/" in served.output())
+
+
+def test_a_defect_is_counted_and_logged_as_what_its_client_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 500, by which alerts find it, with the id of the request. The exception goes on, to the log of the server."""
+    application = create_application(Settings(directories=(str(tmp_path),), verbosity=1))
+    worker = application.state.worker
+
+    async def broken(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(worker.access, "authorize", broken)
+    raised: list[Exception] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await application(scope, receive, send)
+        except ZeroDivisionError as error:
+            raised.append(error)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(noting), base_url="http://index") as client:
+            return await client.get("/simple/", headers={"X-Request-ID": "broken"})
+
+    with structlog.testing.capture_logs() as lines:
+        answer = asyncio.run(ask())
+    counted = worker.metrics.tally.routes["projects"].statuses
+    worker.close()
+    assert (answer.status_code, answer.headers["x-request-id"], len(raised)) == (500, "broken", 1)
+    assert "has a defect here" in answer.text
+    assert {status: count for status, count in enumerate(counted) if count} == {500: 1}
+    assert [line["status"] for line in lines if line["event"] == "request"] == [500]

@@ -58,7 +58,7 @@ def create_application(settings: Settings) -> Starlette:
     application = Starlette(
         routes=_routes(settings),
         middleware=[
-            Middleware(RequestLog, settings=settings, tally=worker.metrics.tally),
+            Middleware(RequestLog, settings=settings, tally=worker.metrics.tally, on_defect=_on_bug),
             Middleware(Framing, trusts=worker.proxies.trusts, singletons=settings.user_headers),
             Middleware(LingeringClose),
             Middleware(Origins, settings=settings, proxies=worker.proxies, hosts=worker.hosts),
@@ -151,5 +151,5 @@ async def _shown(request: Request, plain: Response, error: Exception | None = No
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    """A defect of quire: the client gets a sentence, the log gets the traceback (from the server error middleware)."""
+    """A defect of quire: the client gets a sentence, the log gets the traceback (from the server)."""
     return problem_response(request, HttpError(500, "The index has a defect here; its log has the details."))

@@ -11,13 +11,15 @@ import random
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from starlette.datastructures import URL, Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quire.access.authorization import Right
@@ -290,8 +292,17 @@ class AccessLog:
 class RequestLog:
     """Middleware. Lines are written from the first `-v` on; ids and counts are always there."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        tally: Tally | None = None,
+        on_defect: Callable[[Request, Exception], Awaitable[Response]] | None = None,
+    ) -> None:
+        """`on_defect`: makes the response to a request that an unexpected exception has ended; it is sent here, so that
+        it has an id, and is counted and logged as all others."""
         self._app = app
+        self._on_defect = on_defect
         self._settings = settings
         self._tally = tally or Tally()
         self._ids = RequestIds()
@@ -308,7 +319,6 @@ class RequestLog:
         start: Message = {"status": 0, "headers": []}
         reason = b""
         context = scope[_CONTEXT] = RequestContext(self._ids.of(_header(scope, b"x-request-id")))
-        identification = (b"x-request-id", context.request_id.encode())
         if self._log.is_on and self._log.is_formatted:
             log.info(interpolate(self._settings.log_request_format, request_properties(scope)))
 
@@ -317,7 +327,7 @@ class RequestLog:
             kind = message["type"]
             if kind == "http.response.start":
                 start, status = message, int(message["status"])
-                further = [identification]
+                further = [(b"x-request-id", context.request_id.encode())]
                 if context.token_expires:
                     further.append((EXPIRES_HEADER, context.token_expires.encode()))
                 message = {**message, "headers": [*message["headers"], *further]}
@@ -345,6 +355,9 @@ class RequestLog:
             await self._app(
                 scope, recording_receive if scope["method"] not in {"GET", "HEAD"} else receive, recording_send
             )
+        except Exception as error:
+            await self._answer_defect(error, scope, receive, recording_send, has_begun=status > 0)
+            raise  # the server logs it
         finally:
             seconds = time.perf_counter() - begun
             self._tally.in_flight -= 1
@@ -353,7 +366,6 @@ class RequestLog:
             if self._log.is_on and self._log.is_formatted:
                 self._log_response(start, reason)
             elif self._log.is_on:
-                client = self._proxies.client_address(Request(scope))
                 self._log.line(
                     scope["method"],
                     path_within(scope),
@@ -361,9 +373,17 @@ class RequestLog:
                     seconds,
                     sent=sent,
                     received=received,
-                    client=client,
+                    client=self._proxies.client_address(Request(scope)),
                     context=context,
                 )
+
+    async def _answer_defect(
+        self, error: Exception, scope: Scope, receive: Receive, send: Send, *, has_begun: bool
+    ) -> None:
+        if has_begun or self._on_defect is None or isinstance(error, ClientDisconnect):
+            return
+        response = await self._on_defect(Request(scope), error)
+        await response(scope, receive, send)
 
     def _log_response(self, start: Message, reason: bytes) -> None:
         status = start["status"]
