@@ -25,7 +25,7 @@ from quire.index.audit.entries import Origin
 from quire.store.opening import open_store
 from tests.asking import Site, basic, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import environment, run_quire
+from tests.serving import DEADLINE, environment, run_quire
 
 RIGHTS = ("--rights", "settings", "--disable-fallback")
 OPEN = (*RIGHTS, "-a", ".", "-P", ".")
@@ -173,3 +173,28 @@ def test_the_setting_takes_two_words(tmp_path: Path) -> None:
     done = run_quire("run", "--rights", "options", tmp_path, cwd=tmp_path)
     assert (done.returncode, "store, settings" in done.stderr) == (2, True), done.stderr
     assert msgspec.json.decode(Settings(directories=()).dump())["rights"] == "store"
+
+
+def test_periodic_work_goes_on_after_a_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a worker has no thread for a while. The uses of tokens that it was to write are written later."""
+    monkeypatch.setattr(periodic, "USES_SECONDS", 0.02)
+    application = create_application(Settings(directories=(str(tmp_path),)))
+    uses = application.state.worker.access.uses
+    uses.note("first")
+    tried: list[frozenset[str]] = []
+
+    async def scenario() -> None:
+        loop, again = asyncio.get_running_loop(), asyncio.Event()
+
+        def write(_day: str, identities: frozenset[str], _tokens: object) -> None:
+            tried.append(identities)
+            if len(tried) == 1:
+                raise RuntimeError("can't start new thread")
+            loop.call_soon_threadsafe(again.set)
+
+        monkeypatch.setattr(uses, "write", write)
+        async with application.router.lifespan_context(application):
+            await asyncio.wait_for(again.wait(), DEADLINE)
+
+    asyncio.run(scenario())
+    assert tried[:2] == [{"first"}, {"first"}]

@@ -33,8 +33,10 @@ def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert file.read() == b"published"
 
 
-def test_a_failing_sweep_is_tried_again() -> None:
-    """A store that is away for a while does not end the sweeps: the next one comes an hour later, more or less."""
+@pytest.mark.parametrize("error", [StoreError("The store is away."), RuntimeError("can't start new thread")])
+def test_a_failing_sweep_is_tried_again(error: Exception) -> None:
+    """A store that is away for a while, or a defect, does not end the sweeps: the next one comes an hour later, more or
+    less."""
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -48,7 +50,7 @@ def test_a_failing_sweep_is_tried_again() -> None:
         async def sweep(age: float) -> int:
             ages.append(age)
             if len(ages) == 1:
-                raise StoreError("The store is away.")
+                raise error
             done.set()
             return 1
 

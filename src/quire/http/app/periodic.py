@@ -86,6 +86,9 @@ class PeriodicWork:
         except StoreError as error:
             uses.give_back(identities)
             log.warning("uses of tokens not written", error=str(error))
+        except BaseException:  # a defect, or the end of the worker, which writes them once more
+            uses.give_back(identities)
+            raise
 
     async def _read_rights(self) -> None:
         try:
@@ -117,13 +120,20 @@ class PeriodicWork:
 
 
 def _repeat(step: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False) -> asyncio.Task[None]:
-    """A task that makes a step every so many seconds, at the most, until it is cancelled. `at_once`: also now."""
+    """A task that makes a step every so many seconds, at the most, until it is cancelled. `at_once`: also now. A step
+    that fails does not end it."""
+
+    async def try_step() -> None:
+        try:
+            await step()
+        except Exception:
+            log.exception("periodic work failed")
 
     async def repeat() -> None:
         if at_once:
-            await step()
+            await try_step()
         while True:
             await asyncio.sleep(seconds * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
-            await step()
+            await try_step()
 
     return asyncio.create_task(repeat())

@@ -36,6 +36,8 @@ async def sweep_periodically(
             swept = await sweep(ABANDONED_AFTER)
         except QuireError as error:
             log.warning("not swept", error=str(error))
+        except Exception:  # a defect, or too many threads: the next one may pass
+            log.exception("not swept")
         else:
             if swept:
                 log.info("swept", abandoned=swept)

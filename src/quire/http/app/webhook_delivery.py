@@ -114,6 +114,9 @@ class WebhookDelivery:
         except StoreError as error:
             log.warning("events of webhooks not searched for", error=str(error))
             return False
+        except Exception:  # a defect, or too many threads: the next search may pass
+            log.exception("events of webhooks not searched for")
+            return False
         return was_turn
 
     def _tell(self, loop: asyncio.AbstractEventLoop, index: str, project: str, action: str) -> None:
