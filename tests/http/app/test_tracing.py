@@ -163,3 +163,11 @@ def test_a_server_sends_its_spans(tmp_path: Path) -> None:
         body = next(body for body in bodies if b"POST upload" in body)
         assert b"quire" in body
         assert b"deployment.environment" in body
+
+
+def test_a_wrong_variable_of_opentelemetry_ends_no_request(tmp_path: Path) -> None:
+    """There are no traces then, and one line that gives the reason."""
+    url = "http://127.0.0.1:9"
+    with serve(tmp_path, *OPEN, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_MAX_QUEUE_SIZE="256") as site:
+        assert {site.get(path).status_code for path in ("/health", "/", "/simple/")} == {200}
+        assert site.served.output().count("There are no traces") == 1

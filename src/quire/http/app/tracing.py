@@ -15,6 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import quire
+from quire.domain.errors import reason_of
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import RouteTable, path_within
 from quire.process.siblings import is_first_report
@@ -73,10 +74,12 @@ class Tracing:
         self._routes = routes
         self._make_provider = make_provider
         self._provider: TracerProvider | None = None
+        self._is_off = False
+        """Whether no provider can be made."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._trace(scope, receive, send)
+        if scope["type"] == "http" and (provider := self._made()) is not None:
+            await self._trace(provider, scope, receive, send)
             return
         try:
             await self._application(scope, receive, send)
@@ -84,12 +87,22 @@ class Tracing:
             if self._provider is not None:  # the end of the lifespan: collected spans must still be sent
                 self._provider.shutdown()
 
-    async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _made(self) -> TracerProvider | None:
+        """The provider; None where a variable of OpenTelemetry's is wrong, which ends no request."""
+        if self._provider is None and not self._is_off:
+            try:
+                self._provider = self._make_provider()
+            except Exception as error:  # noqa: BLE001 - the SDK reads its variables, and raises anything
+                self._is_off = True
+                sentence = f"There are no traces, as OpenTelemetry does not start: {reason_of(error)}; see OTEL_*."
+                if is_first_report(sentence, os.environ):
+                    log.warning(sentence)
+        return self._provider
+
+    async def _trace(self, provider: TracerProvider, scope: Scope, receive: Receive, send: Send) -> None:
         from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 - see `traced`
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - as above
 
-        if self._provider is None:
-            self._provider = self._make_provider()
         carrier = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
@@ -104,7 +117,7 @@ class Tracing:
                 status = message["status"]
             await send(message)
 
-        tracer = self._provider.get_tracer("quire", quire.__version__)
+        tracer = provider.get_tracer("quire", quire.__version__)
         with tracer.start_as_current_span(
             f"{scope['method'][:20]} {route}",
             context=TraceContextTextMapPropagator().extract(carrier),
