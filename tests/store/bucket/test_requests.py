@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -17,23 +18,30 @@ SECRET = "not-to-be-seen"
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers with the status that the object's name ends with; the name `500-200` gets each of them once, in order."""
+    """Answers with the status that the object's name ends with; the name `500-200` gets each of them once, in order.
+
+    For a key such as `code/SlowDown/503` the error has that code, and names the key, as in S3. An object is empty where
+    its key begins with `empty/`.
+    """
 
     protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        name = self.path.partition("?")[0].rpartition("/")[2]
-        asked = self.server.asked[name] = self.server.asked.get(name, -1) + 1  # type: ignore[attr-defined]
+        key = self.path.partition("?")[0].partition("/prefix/")[2]
+        name = key.rpartition("/")[2]
+        asked = self.server.asked[key] = self.server.asked.get(key, -1) + 1  # type: ignore[attr-defined]
         statuses = name.split("-")
         status = int(statuses[min(asked, len(statuses) - 1)])
-        body = b"content" if status == 200 and self.command == "GET" else b""
+        body = b"content" if status == 200 and self.command != "PUT" and not key.startswith("empty/") else b""
+        if key.startswith("code/") and status != 200:
+            body = f"<Error><Code>{key.split('/')[1]}</Code><Key>prefix/{key}</Key></Error>".encode()
         self.send_response(status)
         self.send_header("ETag", '"1"')
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b"" if self.command == "HEAD" else body)
 
     do_GET = do_PUT = do_HEAD = _answer  # noqa: N815 - the names of http.server
 
@@ -111,3 +119,43 @@ def test_a_failure_is_logged_once_a_second(bucket: ObjectBucket) -> None:
     assert line["event"] == "request to the bucket failed"
     assert (line["kind"], line["path"], line["reason"]) == ("put", "500", "it answered 500")
     assert SECRET not in str(line)
+
+
+# -- answers, and keys that read like one -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("InvalidRange-1.0.tar.gz/503-400", "The bucket cannot answer: it answered 400."),
+        ("code/SlowDown/InvalidRange/503-400", "The bucket cannot answer: it answered 400 SlowDown."),
+        ("metadata.google.internal-1.0.tar.gz/400", "The bucket cannot answer: it answered 400."),
+        ("code/AccessDenied/403", "it answered 403 AccessDenied. They need the right to do that."),
+        ("SignatureDoesNotMatch-1.0.tar.gz/403", "it answered 403. They need the right to do that."),
+    ],
+)
+def test_a_failure_is_judged_by_the_answer_alone(bucket: ObjectBucket, key: str, sentence: str) -> None:
+    """A file may be named as an error is."""
+    with pytest.raises(StoreError, match=re.escape(sentence)):
+        bucket.begin_reading(key, 10)
+
+
+@pytest.mark.parametrize("key", ["NoSuchBucket-1.0.tar.gz/404", "code/NoSuchKey/NoSuchBucket-1.0.tar.gz/404"])
+def test_a_missing_object_that_is_named_as_a_missing_bucket(bucket: ObjectBucket, key: str) -> None:
+    """The bucket is there."""
+    assert bucket.get(key) is None
+    assert bucket.begin_reading(key, 10) is None
+
+
+def test_a_missing_bucket(bucket: ObjectBucket) -> None:
+    """It is told by the answer's code."""
+    with pytest.raises(StoreError, match="The bucket s3://bucket/prefix does not exist"):
+        bucket.get("code/NoSuchBucket/404")
+
+
+def test_a_range_behind_the_end(bucket: ObjectBucket) -> None:
+    """Only an object that is empty has no first bytes."""
+    assert bucket.begin_reading("empty/416-200", 10) == (0, b"")
+    assert bucket.begin_reading("416-404", 10) is None
+    with pytest.raises(StoreError, match="it answered 416"):
+        bucket.begin_reading("416-200", 10)

@@ -259,6 +259,11 @@ class ObjectBucket:
         try:
             return self._patiently(load, key)
         except _OutOfRange:
+            found = self.head(key)
+            if found is None:
+                return None
+            if found.size:
+                raise
             return 0, b""  # an object without bytes has no first ones (RFC 9110, 15.5.17)
 
     def create(self, key: str, data: bytes, mark: str) -> None:
@@ -345,7 +350,7 @@ class ObjectBucket:
                 if is_denied(error):
                     raise Forbidden(no_right(self.url, done, error)) from error
                 if is_out_of_range(error):
-                    raise _OutOfRange from error
+                    raise _OutOfRange(f"The bucket cannot answer: {sentence_of(error)}.") from error
                 if time.monotonic() + pause >= ends or not may_pass(error):
                     sentence = f"The bucket cannot answer: {sentence_of(error)}."
                     if key is not None:

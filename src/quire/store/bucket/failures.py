@@ -1,7 +1,8 @@
 """The meaning of a failed request to a bucket, by the errors of obstore: may it be tried again; the sentence for it.
 
 obstore has few classes of errors. Their text begins with one line for people, which names no cause where no answer
-came, and goes on with the chain of causes as Rust prints it. Neither has credentials in it.
+came, and goes on with the chain of causes as Rust prints it. Neither has credentials in it. Both have the object's URL,
+and the bucket's answer can repeat its key, which users choose: so nothing is searched for in the whole text.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from obstore import exceptions
 from quire.domain.errors import StoreError
 
 DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 _NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
 """Where a machine of a cloud is asked for the credentials of its role."""
 _FROM_LIBRARY: Final = "credential provider: "
 """Precedes the error of botocore or google-auth, which says more than the request that failed for it."""
-_NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
 _PASSING: Final = {408, 409, 425, 429}
+_PATH: Final = re.compile(r"(?<=://)([^\s/?,()]+)[^\s,()]*")
+"""Of a URL, behind its server."""
 _SERVER: Final = re.compile(r"Error performing [A-Z]+ (https?://[^\s?]+)")
 _WORDS: Final = re.compile(r"(?:error|message): \"([^\"]{1,200})\"|hyper::Error\(\s*(\w+)")
 _UNANSWERED: Final = "error sending request"
@@ -43,32 +45,31 @@ _CAUSES: Final = {
     }.items()
 }
 """Of a request without an answer: what its text has, and the sentence for it."""
-_WRONG_CREDENTIALS: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed")
+_WRONG_CREDENTIALS: Final = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed"}
 
 
 def check_bucket(url: str, error: Exception) -> None:
     """Distinguish a missing bucket from a missing object. Raises StoreError."""
-    if any(code in str(error) for code in _NO_BUCKET):
+    if _code_of(error) in _NO_BUCKET:
         raise StoreError(f"The bucket {url} does not exist; create it, or name another one.") from error
 
 
 def is_out_of_range(error: BaseException) -> bool:
     """Whether a range begins behind the end of its object."""
-    return any(words in str(error) for words in _NO_RANGE)
+    return _status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 def is_denied(error: Exception) -> bool:
     """Whether the credentials do not allow it. obstore has no class of its own for that in listings and uploads."""
-    status = _STATUS.search(str(error))
-    return isinstance(error, DENIED) or (status is not None and status[1] in {"401", "403"})
+    return isinstance(error, DENIED) or _status_of(error) in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def may_pass(error: exceptions.BaseError) -> bool:
     """Whether the same request may be answered a moment later: a server error, a lost connection, a timeout."""
     if not isinstance(error, exceptions.GenericError):
         return False
-    status = _STATUS.search(str(error))
-    return status is None or int(status[1]) >= HTTPStatus.INTERNAL_SERVER_ERROR or int(status[1]) in _PASSING
+    status = _status_of(error)
+    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
 
 
 def sentence_of(error: Exception) -> str:
@@ -78,19 +79,31 @@ def sentence_of(error: Exception) -> str:
     """
     text = str(error)
     first = text.partition("\n")[0]
-    if any(words in first for words in _NO_ROLE):
+    if any(words in _PATH.sub(r"\1", first) for words in _NO_ROLE):
         return "no credentials were found in the environment, and this machine has no role that gives some"
     if _FROM_LIBRARY in first:
         said = first.partition(_FROM_LIBRARY)[2].partition(": ")[2].rstrip(".")[:300]
         return f"{said}; run 'aws sso login'" if "SSO" in said else said
     if "incorrectly configured region" in first:
         return "it is in another region; set AWS_REGION"
-    status, code = _STATUS.search(text), _CODE.search(text)
+    status, code = _status_of(error), _code_of(error)
     if status is not None:
-        return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
+        return f"it answered {status}{f' {code}' if code is not None else ''}"
     if _UNANSWERED in first:
-        return _unanswered(text)
+        return _unanswered(_PATH.sub(r"\1", text))
     return first.rpartition(" - ")[2].strip().rstrip(".")[:200]
+
+
+def _status_of(error: BaseException) -> int | None:
+    """The status of the bucket's answer; None where none came."""
+    found = _STATUS.search(str(error))
+    return None if found is None else int(found[1])
+
+
+def _code_of(error: BaseException) -> str | None:
+    """The bucket's own word for its refusal, which precedes all that its answer repeats of the request."""
+    found = _CODE.search(str(error))
+    return None if found is None else found[1]
 
 
 def _unanswered(text: str) -> str:
@@ -113,7 +126,7 @@ def reason_of(error: BaseException) -> str:
 
 def no_right(url: str, done: str, error: Exception) -> str:
     """The sentence for a request that the bucket at a URL refuses to the credentials. `done`: as in `be written`."""
-    is_known = any(code in str(error) for code in _WRONG_CREDENTIALS)
+    is_known = _code_of(error) in _WRONG_CREDENTIALS
     advice = " They are wrong: the key is not known, or its secret is another one." if is_known else ""
     if not is_known and _FROM_LIBRARY not in str(error):
         advice = " They need the right to do that."
