@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from quire.domain.errors import StoreReadOnly
+from quire.domain.errors import StoreError, StoreFull, StoreReadOnly
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import Listed
+from quire.store.bucket.store import BucketStore
 from tests.store.bucket.memory import MemoryBucket
 
 
@@ -62,22 +63,39 @@ def test_the_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bucket.asked.count("clock") == 4
 
 
-class ForReaders(Bucket):
-    """Its credentials may not write."""
+class Unwritten(Bucket):
+    """Takes no write."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__()
+        self._error = error
 
     def overwrite(self, key: str, data: bytes) -> None:
-        raise StoreReadOnly("The credentials may not write.")
+        raise self._error
 
 
-def test_readers_take_the_time_of_the_last_writer() -> None:
-    """So `quire check` works with credentials that only read, and takes nothing for older than it is."""
-    bucket = ForReaders()
+@pytest.mark.parametrize(
+    "error",
+    [StoreReadOnly("The credentials may not write."), StoreFull("The bucket is full.")],
+    ids=["readers", "full"],
+)
+def test_the_time_of_the_last_writer_is_taken_where_none_can_be_written(error: StoreError) -> None:
+    """So `quire check` works with credentials that only read, and `quire gc` in a full bucket; and nothing is taken for
+    older than it is."""
+    bucket = Unwritten(error)
     blobs = filled(bucket, 1)
     (found,) = blobs.list()
     assert found.age == 0
     bucket.put("clock", b"", None)
     (found,) = filled(bucket, 0).list()
     assert found.age < 3600
+
+
+def test_a_full_bucket_can_be_opened() -> None:
+    """Its files are served, and it is tidied."""
+    BucketStore(Unwritten(StoreFull("The bucket is full.")), "memory:///").probe()
+    with pytest.raises(StoreReadOnly):
+        BucketStore(Unwritten(StoreReadOnly("The credentials may not write.")), "memory:///").probe()
 
 
 class SlowUploads(MemoryBucket):

@@ -10,9 +10,12 @@ from threading import Thread
 import pytest
 from structlog.testing import capture_logs
 
-from quire.domain.errors import StoreError, StoreReadOnly
+from quire.domain.errors import OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
+from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.client import ObjectBucket, open_bucket
+from quire.store.bucket.documents import Kind
 from quire.store.bucket.objects import Forbidden, Refused, Unchanged, Unclear
+from quire.store.bucket.swaps import ABSENT, Swaps
 
 SECRET = "not-to-be-seen"
 
@@ -119,6 +122,63 @@ def test_a_failure_is_logged_once_a_second(bucket: ObjectBucket) -> None:
     assert line["event"] == "request to the bucket failed"
     assert (line["kind"], line["path"], line["reason"]) == ("put", "500", "it answered 500")
     assert SECRET not in str(line)
+
+
+# -- writes that are refused for good ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        ("400", StoreError),
+        ("code/ExpiredToken/400", StoreError),
+        ("code/KMS.DisabledException/400", StoreError),
+        ("code/EntityTooLarge/413", StoreError),
+        ("code/XMinioAdminBucketQuotaExceeded/400", StoreFull),
+        ("code/QuotaExceeded/403", StoreFull),
+        ("code/XMinioStorageFull/507", StoreFull),
+        ("507", StoreFull),
+        ("QuotaExceeded/400", StoreError),
+        ("code/RequestTimeout/400", Unclear),
+        ("code/IncompleteBody/400", Unclear),
+        ("code/QuotaExceeded/429", Unclear),
+        ("code/QuotaExceeded/503", Unclear),
+        ("408", Unclear),
+        ("423", Unclear),
+    ],
+)
+def test_a_write_is_refused_or_unclear(bucket: ObjectBucket, key: str, error: type[StoreError]) -> None:
+    """The outcome of a write is known where a repetition has the same answer; a full bucket says that it is full."""
+    for write in (lambda: bucket.put(key, b"12345", None), lambda: bucket.create(key, b"12345", "mark")):
+        with pytest.raises(StoreError) as caught:
+            write()
+        assert type(caught.value) is error
+    if error is not Unclear:
+        with pytest.raises(StoreError) as caught:
+            bucket.overwrite(key, b"12345")
+        assert type(caught.value) is error
+        assert bucket.counts.retries == 0
+
+
+def test_a_refused_write_is_not_repeated(bucket: ObjectBucket) -> None:
+    """Neither a document nor a file; nothing was written, so the outcome is known."""
+    with pytest.raises(StoreError, match="does not take what is written: it answered 400 ExpiredToken") as refused:
+        Swaps(bucket).swap("code/ExpiredToken/400", ABSENT, Kind.PRESENT, b"data")
+    assert not isinstance(refused.value, OutcomeUnknown)
+    assert bucket.counts.requests == {"put": 1}
+    blobs = BucketBlobs(bucket, writable=True)
+    staging = blobs.stage("demo/x/400")
+    staging.write(b"content")
+    with pytest.raises(StoreError, match="does not take what is written: it answered 400"):
+        blobs.publish(staging.finish())
+    assert bucket.counts.requests == {"put": 2}
+
+
+def test_a_write_that_is_refused_after_an_unclear_try(bucket: ObjectBucket) -> None:
+    """The first try may have been taken, and arrive late."""
+    with pytest.raises(OutcomeUnknown):
+        Swaps(bucket).swap("503-404-400", ABSENT, Kind.PRESENT, b"data")
+    assert bucket.counts.requests == {"put": 2, "get": 1}
 
 
 # -- answers, and keys that read like one -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from quire.domain.errors import StoreReadOnly
+from quire.domain.errors import StoreFull, StoreReadOnly
 from quire.store.bucket.objects import BlobBucket
 from quire.store.bucket.reading import Blocks, BucketBlob
 from quire.store.bucket.spool import Room, Spool
@@ -160,18 +160,19 @@ class BucketBlobs:
         return removed
 
     def touch_clock(self) -> None:
-        """Write the object whose time is the bucket's. Raises StoreReadOnly, StoreError when it cannot be written."""
+        """Write the object whose time is the bucket's. Raises StoreReadOnly, StoreFull, StoreError."""
         self._bucket.overwrite(_CLOCK, b"")
 
     def _now(self) -> float:
         """Seconds since the epoch by the bucket's clock, or a little less: so nothing is too old too early.
 
         The bucket is asked now and then; in between the time goes on by this machine's, which stands still with it.
-        Credentials that may only read get the time of the last question of others: all is younger then.
+        Credentials that may only read get the time of the last question of others: all is younger then. So does each
+        worker where the bucket is full, which has to be tidied all the same.
         """
         if self._asked is None or time.monotonic() - self._asked[1] > _CLOCK_SECONDS:
             if self._writable:
-                with contextlib.suppress(StoreReadOnly):
+                with contextlib.suppress(StoreReadOnly, StoreFull):
                     self.touch_clock()
             found = self._bucket.head(_CLOCK)
             self._asked = (0.0 if found is None else found.modified, time.monotonic())

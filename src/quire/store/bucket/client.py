@@ -33,6 +33,7 @@ from quire.store.bucket.failures import (
     may_pass,
     no_right,
     reason_of,
+    refused_write,
     sentence_of,
 )
 from quire.store.bucket.objects import Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
@@ -167,10 +168,9 @@ class ObjectBucket:
             except FileNotFoundError as error:  # a condition on an object that is not there
                 check_bucket(self.url, error)
                 raise Refused from None
-            except DENIED as error:
-                raise StoreReadOnly(no_right(self.url, "written", error)) from error
             except exceptions.BaseError as error:
-                raise Unclear(f"The bucket cannot be written: {sentence_of(error)}.") from error
+                unclear = Unclear(f"The bucket cannot be written: {sentence_of(error)}.")
+                raise refused_write(self.url, error) or unclear from error
         self.counts.sent += len(data)
         return Version(result["e_tag"], result["version"])
 
@@ -291,8 +291,10 @@ class ObjectBucket:
             with self._request("put", key):
                 try:
                     obstore.put(self._store, key, data, use_multipart=False)
-                except DENIED as error:
-                    raise StoreReadOnly(no_right(self.url, "written", error)) from error
+                except exceptions.BaseError as error:
+                    if (refusal := refused_write(self.url, error)) is not None:
+                        raise refusal from error
+                    raise
             self.counts.sent += len(data)
 
         self._patiently(write)

@@ -14,17 +14,23 @@ from urllib.parse import urlsplit
 
 from obstore import exceptions
 
-from quire.domain.errors import StoreError
+from quire.domain.errors import StoreError, StoreFull, StoreReadOnly
 
 DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
 _STATUS: Final = re.compile(r"status code: (\d{3})")
-_CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
+_CODE: Final = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
 _NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
 """Where a machine of a cloud is asked for the credentials of its role."""
 _FROM_LIBRARY: Final = "credential provider: "
 """Precedes the error of botocore or google-auth, which says more than the request that failed for it."""
-_PASSING: Final = {408, 409, 425, 429}
+_PASSING: Final = {408, 409, 423, 425, 429}
+_PASSING_CODES: Final = {"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "Md5Mismatch"}
+"""With the status 400: the body came late, in part, or damaged."""
+_FULL: Final = ("QuotaExceeded", "StorageFull")
+"""How the codes of servers end for which a bucket, an account or the disks are full."""
+_RATES: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+"""With these a quota is one of requests."""
 _PATH: Final = re.compile(r"(?<=://)([^\s/?,()]+)[^\s,()]*")
 """Of a URL, behind its server."""
 _SERVER: Final = re.compile(r"Error performing [A-Z]+ (https?://[^\s?]+)")
@@ -69,7 +75,25 @@ def may_pass(error: exceptions.BaseError) -> bool:
     if not isinstance(error, exceptions.GenericError):
         return False
     status = _status_of(error)
-    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
+    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or _is_passing(status, _code_of(error))
+
+
+def refused_write(url: str, error: Exception) -> StoreError | None:
+    """The error for a write that the bucket at a URL does not take, and would not take a moment later: nothing was
+    written. None where that is not known, or another try may succeed."""
+    status, code = _status_of(error), _code_of(error)
+    if status == HTTPStatus.INSUFFICIENT_STORAGE or ((code or "").endswith(_FULL) and status not in _RATES):
+        return StoreFull(f"The bucket {url} is full: {sentence_of(error)}. Free space, or raise its quota, and repeat.")
+    if is_denied(error):
+        return StoreReadOnly(no_right(url, "written", error))
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or _is_passing(status, code):
+        return None
+    return StoreError(f"The bucket does not take what is written: {sentence_of(error)}.")
+
+
+def _is_passing(status: int, code: str | None) -> bool:
+    """Whether it is an answer to how the request arrived, or to what else is under way."""
+    return status in _PASSING or (status == HTTPStatus.BAD_REQUEST and code in _PASSING_CODES)
 
 
 def sentence_of(error: Exception) -> str:

@@ -71,7 +71,8 @@ class Bucket(Protocol):
     def put(self, key: str, data: bytes, expected: Version | None) -> Version:
         """Replace the object if it is still `expected`; None: create it if there is none.
 
-        Raises Refused when it is not; StoreReadOnly when the credentials do not allow it (nothing written); Unclear.
+        Raises Refused when it is not; StoreReadOnly when the credentials do not allow it, StoreFull when there is no
+        room, and StoreError when the bucket does not take it for another reason (nothing written); Unclear.
         """
         ...
 

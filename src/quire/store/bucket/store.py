@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import msgspec
 
-from quire.domain.errors import DamagedRecord, StoreError, UnknownLayout
+from quire.domain.errors import DamagedRecord, StoreError, StoreFull, UnknownLayout
 from quire.domain.structs import decode_as
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import BlobBucket, Object, Refused, Unclear
@@ -129,7 +130,8 @@ class BucketStore:
         self.check_layout()
         self.blobs.check_signing()
         if self.writable:
-            self.blobs.touch_clock()
+            with contextlib.suppress(StoreFull):  # it is served, and its clients are told when they upload
+                self.blobs.touch_clock()
 
     def sweep(self, older_than: float, *, thorough: bool = False) -> int:
         """See `contracts.Store`: settle names whose writers died, remove segments, and markers, that nothing names.

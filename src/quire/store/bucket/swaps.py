@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError, StoreReadOnly
+from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError
 from quire.store.bucket.documents import UNBORN, Document, Kind, Verdict, decode, judge, successor
 from quire.store.bucket.objects import Bucket, Forbidden, Refused, Unchanged, Unclear, Version
 
@@ -54,7 +54,7 @@ class Swaps:
     def swap(self, key: str, expected: State, kind: Kind, data: bytes) -> State:
         """Store a new document if the object is still `expected`; durable when it returns.
 
-        Raises Conflict (nothing written), StoreReadOnly (nothing written), OutcomeUnknown.
+        Raises Conflict, StoreReadOnly, StoreFull (nothing written), OutcomeUnknown, StoreError.
         """
         version = expected.version
         if version is None and not expected.is_absent:
@@ -67,14 +67,14 @@ class Swaps:
             try:
                 written = self._bucket.put(key, content, version)
                 return State(written, document.nonce, document.before)
-            except StoreReadOnly:
-                if is_unclear:  # the earlier try may have been allowed
-                    raise OutcomeUnknown(_DOUBT.format(key)) from None
-                raise
             except Refused:
                 pass
             except Unclear:
                 is_unclear = True
+            except StoreError as error:
+                if is_unclear:  # the earlier try may have been taken
+                    raise OutcomeUnknown(_DOUBT.format(key)) from error
+                raise
             looked = self._look(key, ends, is_unclear=is_unclear)
             if looked is None:
                 pause = rest(pause)
@@ -120,7 +120,7 @@ def create_once(key: str, put: Callable[[], object], look: Callable[[], object])
     """Create an object that never changes: None after a clear success of `put`, else what `look` found.
 
     A refusal says nothing: the request may have been repeated on its way, or met another one, and nothing was written.
-    Where there is nothing, `put` is tried again. Raises StoreReadOnly, StoreError.
+    Where there is nothing, `put` is tried again. Raises StoreReadOnly, StoreFull, StoreError.
     """
     ends, pause = time.monotonic() + PATIENCE, _PAUSE
     while True:

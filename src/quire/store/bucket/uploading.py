@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import obstore
 from obstore import exceptions
 
-from quire.domain.errors import StoreError, StoreReadOnly
-from quire.store.bucket.failures import is_denied, no_right, sentence_of
+from quire.domain.errors import StoreError
+from quire.store.bucket.failures import refused_write, sentence_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -84,6 +84,5 @@ class ObjectUpload:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:  # obstore's own, or Python's from its `close`
-            if is_denied(error):
-                raise StoreReadOnly(no_right(self._bucket.url, "written", error)) from error
-            raise StoreError(f"The bucket could not take the file: {sentence_of(error)}.") from error
+            failed = StoreError(f"The bucket could not take the file: {sentence_of(error)}.")
+            raise refused_write(self._bucket.url, error) or failed from error
