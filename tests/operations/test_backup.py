@@ -269,6 +269,20 @@ def test_a_backup_whose_predecessor_was_removed_is_withdrawn(three: Three) -> No
     assert content(back(place, empty)) == content(store)
 
 
+def test_a_backup_whose_objects_were_removed_is_withdrawn(three: Three) -> None:
+    """An object of an interrupted backup, which was found old before it was made young, and removed after that."""
+    store, place, empty = three
+    publish(Index(store))
+    backups, faults = Backups(place), Faults()
+    faults.call("publish", lambda: backups.discard(min(backups.objects())))  # of the manifest, after all is read back
+    backups.withdraw(take(store, backups, now=NOON).manifest.moment)
+    with pytest.raises(StoreError, match="relied"):
+        take(store, Backups(place.shared(faults)), now=NOON, read_back=ReadBack.ALL)
+    assert backups.moments() == []
+    take(store, backups, now=NOON)
+    assert content(back(place, empty)) == content(store)
+
+
 def test_a_removal_that_cannot_be_finished_is_not_begun(three: Three) -> None:
     """One of the backups that are to stay is damaged: those before it, which may be the last good ones, stay too."""
     store, place, _ = three

@@ -20,8 +20,9 @@ interrupted backup, say) are made young and durable first. Objects that are read
 again; one that the place does not give ends the backup, since it may be good, and older backups may name it.
 A removal takes the manifests away first, and then the objects that no manifest names, if they are old: younger ones may
 be of a backup that is under way. Each is durable before the next, so that a power cut brings no manifest back whose
-objects are gone. A backup whose predecessor is gone when its manifest was published withdraws it. So no order of two
-commands leaves a manifest without its objects, unless a backup takes longer than `UNNAMED_SECONDS`.
+objects are gone. A backup whose predecessor, or an object that it made young, is gone when its manifest was published
+withdraws it. So no order of two commands leaves a manifest without its objects, unless a backup takes longer than
+`UNNAMED_SECONDS`, or the removal of one object from before it is made young until the backup is there.
 
 *Restoring* fills an empty store, which is marked until all is there: until then no server opens it. Keys that are there
 already are made durable and left, so an interrupted one is repeated. A record that the backup does not have keeps the

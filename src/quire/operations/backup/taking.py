@@ -262,6 +262,11 @@ class _Run:
                 f"Another command removed the backup {self._base}, on which this one relied; repeat it, and keep more "
                 "backups."
             )
+        if self._known.claimed and self._known.claimed.keys() - self._backups.objects().keys():
+            # A removal that had found them old goes on though they were made young: a bucket removes an object
+            # whatever became of it since.
+            self._backups.withdraw(self._moment)
+            raise StoreError("Another command removed objects on which this backup relied; repeat it.")
         return Taken(manifest, digest, self._known.new)
 
 
