@@ -203,6 +203,18 @@ def test_garbage_is_what_no_source_names(rig: Rig) -> None:
     assert rig.ids() == ["A-1"]
 
 
+def test_data_that_is_removed_while_it_is_taken_in_again(tmp_path: Path) -> None:
+    """By a removal that found it old before it was made young: it is stored once more."""
+    store = MemoryStore()
+    rig = Rig(store, tmp_path)
+    rig.update(document("A-1"))
+    (old,) = rig.blobs()
+    rig.update(document("A-2"))
+    store.faults.call("write", lambda: store.blobs.remove(old))
+    rig.update(document("A-1"))
+    assert rig.ids() == ["A-1"]
+
+
 def test_check_verifies_the_data(rig: Rig) -> None:
     """A missing blob is damage, with the remedy; one that no source names is an orphan."""
     rig.update(document("A-1"))

@@ -123,15 +123,19 @@ def update_advisories(
 
         change(access.read().state.document)  # a refusal stores nothing
         spool.seek(0)
-        _publish(store, source, spool)  # type: ignore[arg-type]  # it has what is needed of a file
-    details = {
-        "source": name,
-        "advisories": source.advisories,
-        "malicious": source.malicious,
-        "sha256": source.digest,
-        "origin": source.origin,
-    }
-    before, _ = access.change(change, "osv-update", details, origin)
+        was_there = not _publish(store, source, spool)  # type: ignore[arg-type]  # it has what is needed of a file
+        details = {
+            "source": name,
+            "advisories": source.advisories,
+            "malicious": source.malicious,
+            "sha256": source.digest,
+            "origin": source.origin,
+        }
+        before, _ = access.change(change, "osv-update", details, origin)
+        if was_there and not _is_stored(store, source):
+            # In a bucket a removal that had found it old goes on though it was made young.
+            spool.seek(0)
+            _publish(store, source, spool)  # type: ignore[arg-type]  # as above
     replaced = before.advisories.get(name)
     if replaced is not None and replaced.digest != source.digest:
         store.blobs.renew(replaced.key)  # workers may still read documents of it
@@ -180,10 +184,10 @@ def _check_read(read: Read, path: str) -> None:
     raise InvalidRequest(f"{path} has no advisory: {reason}. Nothing was changed.")
 
 
-def _publish(store: Store, source: AdvisorySource, file: BinaryIO) -> None:
-    """Store the blob; one with these bytes that is there already is kept for a while longer."""
+def _publish(store: Store, source: AdvisorySource, file: BinaryIO) -> bool:
+    """Store the blob; whether it was not there. One with these bytes that is there is kept for a while longer."""
     if _is_there(store, source):
-        return
+        return False
     staging = store.blobs.stage(source.key)
     try:
         for piece in _pieces(file):
@@ -197,13 +201,18 @@ def _publish(store: Store, source: AdvisorySource, file: BinaryIO) -> None:
     except BaseException as error:
         staged.discard()
         if isinstance(error, Conflict) and _is_there(store, source):
-            return  # another command stored the same bytes meanwhile
+            return False  # another command stored the same bytes meanwhile
         raise
+    return True
 
 
 def _is_there(store: Store, source: AdvisorySource) -> bool:
     """Whether the blob is there, young again."""
     store.blobs.renew(source.key)
+    return _is_stored(store, source)
+
+
+def _is_stored(store: Store, source: AdvisorySource) -> bool:
     try:
         with store.blobs.open(source.key):
             return True
