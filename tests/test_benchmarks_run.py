@@ -143,7 +143,7 @@ def test_the_first_screen_compares_all_kinds() -> None:
     assert "| Project page | 10/s |  | 10x |  |  |  |  |" in lines
     assert "| Mirror: `uv pip compile`, cold | 4 s | 0.25x no mirror |  |  |  | 2x |  |" in lines
     assert "| Bucket: page, 512 connections | 5/s | 0.50x a disk |  |  |  |  |  |" in lines
-    assert "| Upload, 1 client | not measured in this run |  |  |  |  |  |  |" in lines
+    assert "Upload, 1 client" in lines[-1].removeprefix("Not measured in this run: ").split("; ")
     assert overview(Results(started="")) == ""
 
 
@@ -185,6 +185,6 @@ def test_the_published_page_is_made_of_the_published_results(tmp_path: Path) -> 
 
 def test_the_first_screen_is_one_screen() -> None:
     """Title, table and picture of the published page are its first 45 lines."""
-    head = PAGE.read_text().partition("\n## Targets")[0].splitlines()
+    head = PAGE.read_text().partition("\n## ")[0].splitlines()
     assert len(head) <= 45
     assert sum(line.startswith("![") for line in head) == 1
