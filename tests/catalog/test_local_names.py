@@ -66,6 +66,10 @@ def test_an_unknown_name_falls_back(site: Site) -> None:
         "{}-1.0.tar.gz.asc",
         "{}-1.0.whl",
         "sub/{}-1.0.zip",
+        "{}-1.0\u00a0(copy).zip",
+        "a\u00a0b/{}-1.0-py3-none-any.whl",
+        "caf\udce9/{}-1.0-py3-none-any.whl",
+        "caf\udce9/sub/{}-1.0.zip",
     ],
 )
 def test_a_file_that_is_being_copied_keeps_its_name_here(site: Site, filename: str) -> None:
@@ -73,7 +77,7 @@ def test_a_file_that_is_being_copied_keeps_its_name_here(site: Site, filename: s
     name = f"copied{abs(hash(filename))}"
     assert falls_back(site, name)
     path = site.root / filename.format(name)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_bytes(make_wheel(name, "1.0")[:100])
     assert not falls_back(site, name)
     assert is_empty(site, name)
@@ -106,6 +110,13 @@ def test_a_file_that_may_not_be_read_keeps_its_name_here(tmp_path: Path) -> None
         answer = site.get("/simple/within/")
         assert (answer.status_code, len(answer.text.splitlines())) == (503, 1)
         assert "not known whether within is a project of this index" in answer.text
+        folder.chmod(0o755)
+        assert not falls_back(site, "within")
+        folder = folder.rename(site.root / "caf\udce9")
+        folder.chmod(0)
+        answer = site.get("/simple/within/")
+        assert answer.status_code == 503
+        assert "/caf\\xe9 cannot be read" in answer.text
         folder.chmod(0o755)
         assert not falls_back(site, "within")
         (site.root / "lost+found").mkdir(mode=0)
@@ -195,6 +206,8 @@ def test_what_installers_make_of_an_empty_page(site: Site, tmp_path: Path, tool:
         (".whl", None),
         ("", None),
         ("a\nb-1.0.zip.part", None),
+        ("acme-1.0.zip.caf\udce9", "acme"),
+        ("caf\udce9 acme-1.0.zip", None),
     ],
 )
 def test_guess_project(filename: str, project: str | None) -> None:

@@ -1171,6 +1171,35 @@ def test_workers_report_what_they_cannot_read_once(tmp_path: Path, monkeypatch: 
     assert reported(folders) == {"damaged": 0, "unreadable": 1, "directory": 1}
 
 
+def test_workers_report_once_what_has_no_printable_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such files are not served, by no link either; they keep their names, and are named themselves."""
+    runtime, root = tmp_path / "runtime", tmp_path / "root"
+    runtime.mkdir()
+    monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
+    put(root / "caf\udce9" / "sub", "within")
+    put(root / "a\u00a0b").with_name("notes.txt").write_bytes(b"")
+    put(root / "a\u00a0b").unlink()
+    put(root).rename(root / "beside-1.0 \udce9.zip")
+    (root / "caf\udce9.txt").write_bytes(b"")
+    (root / wheel_name("link", "1.0")).symlink_to(root / "caf\udce9" / "sub" / wheel_name("within", "1.0"))
+    folders, _ = workers(root)
+    with capture_logs() as logs:
+        for folder in folders:
+            assert folder.names() == ("link",)
+            assert folder.project("link").files == ()
+            assert all(map(folder.claims, ("within", "beside")))
+            assert not folder.claims("alpha")
+            assert folder.unprintable() == (
+                "beside-1.0 \udce9.zip",
+                f"caf\udce9/sub/{wheel_name('within', '1.0')}",
+            )
+    assert sorted((entry["event"], entry["path"]) for entry in logs) == [
+        ("directory left out", f"{root}/caf\\xe9/sub"),
+        ("file left out", f"{root}/beside-1.0 \\xe9.zip"),
+    ]
+    assert reported(folders) == {"damaged": 0, "unreadable": 1, "directory": 1}
+
+
 def refusing_to_open(path: str) -> int:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 

@@ -888,6 +888,14 @@ def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> 
     assert found.has_open_damage
     old.unlink()
 
+    unprintable = tmp_path / "caf\udce9" / old.name
+    unprintable.parent.mkdir()
+    unprintable.write_bytes(b"")
+    findings, found = checked(grace=-1)
+    assert findings == [("damage", "unprintable-drop-in", f"caf\\xe9/{old.name}")]
+    assert found.drop_in_files == 3
+    unprintable.unlink()
+
     moved = [tmp_path / private_name(name) for name in (old.name, f"{rotten.name}.asc", "notes.txt")]
     for path in moved:
         path.write_bytes(b"")

@@ -392,10 +392,11 @@ def guess_project(filename: str) -> str | None:
 
     For files that are no distributions: those that copying programs write to before they rename (rsync's
     `.a-1.0-py3-none-any.whl.Xy12Zz`, `a-1.0.tar.gz.part`), companions (`a-1.0.tar.gz.asc`), and wheels or installers
-    whose name lacks parts. None when the name contains no project.
+    whose name lacks parts, or has characters beside the project that cannot be printed. None when the name contains no
+    project.
     """
     found = _SUFFIX_WITHIN.search(filename)
-    if found is None or not filename.isprintable():
+    if found is None:
         return None
     hidden = _HIDDEN.match(filename)
     begin = min(hidden.end() if hidden is not None else 0, found.start())

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from quire.domain.errors import ConfigurationError, InvalidName, StoreError
+from quire.domain.foreign_text import printable
 from quire.domain.names import guess_filename
 from quire.dropin.digests import ProjectFacts, Rules, rotated_range
 from quire.dropin.drop_in import DropIn, OpenDropIn, make_drop_in
@@ -184,6 +185,13 @@ class Folder:
         """
         return self._tree.moved()
 
+    def unprintable(self) -> tuple[str, ...]:
+        """The relative paths of distributions that are not served for a character of their path, sorted.
+
+        Raises StoreError when a root cannot be read.
+        """
+        return self._tree.unprintable()
+
     def changed(self, relative_path: str) -> float | None:
         """When the file with this path last changed (seconds since the epoch); None when there is none."""
         listing = self._tree.refresh()
@@ -203,8 +211,8 @@ class Folder:
             return True
         if listing.unreadable:
             raise StoreError(
-                f"The directory {listing.unreadable[0]} cannot be read, so it is not known whether {name} is a project "
-                "of this index; its operator has to make it readable, or move it away."
+                f"The directory {printable(listing.unreadable[0])} cannot be read, so it is not known whether {name} "
+                "is a project of this index; its operator has to make it readable, or move it away."
             )
         try:
             key = f"{self._index}/dropins/{name}"

@@ -73,7 +73,12 @@ class Directory:
         """The projects that these belong to."""
         self.children: tuple[str, ...] = ()
         self.failure = 0  # the errno with which it could not be read; 0: it could
-        self.is_listed = False  # whether its files are served: read, and not a store
+        self.is_listed = False  # whether its files are served: read, printable, and not a store
+
+    @property
+    def is_printable(self) -> bool:
+        """Whether its files can be served: no name in its relative path has a character that cannot be printed."""
+        return self.relative.isprintable()
 
     def place(self, name: str) -> str:
         """The relative path of a name in it."""

@@ -25,6 +25,9 @@ Rules of what is listed:
 - Symbolic links to directories are not followed. A symbolic link to a file is served if the file it leads to lies
   itself, by a real path, in one of the listed directories: so write access to a folder does not allow to publish
   anything else of the machine (`/etc/shadow` as `x-1.0.zip`), nor the store, nor what a dot name hides.
+- Nothing is served whose relative path has a character that cannot be printed (bytes that are no UTF-8, a no-break
+  space): pages, records and logs could not write it as it is. Such directories are read all the same, since their files
+  keep the names of their projects here (`Listing.traces`); they are logged, and `quire check` names them.
 - A directory below a root that cannot be read is left out, with one warning, and tried again each time; until it can,
   it is not known which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
   silently too short would be wrong. `lost+found` is never read.
@@ -37,10 +40,11 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from quire.domain.errors import StoreError
+from quire.domain.foreign_text import printable
 from quire.domain.names import ParsedFilename, guess_filename, guess_project
 from quire.dropin.files import FileStat, Fingerprint, open_regular, public_name
 from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
@@ -65,6 +69,7 @@ _UNREADABLE = {
 
 _WALKS = 3
 """At most so many for one answer, where directories change all the time."""
+_UNPRINTABLE = "a name in its path has characters that cannot be printed"
 _NO_PACKAGES = "lost+found"
 """A directory that mkfs makes, for root only."""
 
@@ -143,6 +148,17 @@ class Tree:
                 if public is not None and guess_filename(public.removesuffix(".asc")) is not None
             )
         )
+
+    def unprintable(self) -> tuple[str, ...]:
+        """The relative paths of distributions that are not served for a character of their path, sorted. As `refresh`.
+
+        Those in the middle of being copied are among them.
+        """
+        self.refresh()
+        with self._lock:
+            directories = tuple(self._directories.values())
+        paths = [directory.place(name) for directory in directories for name in _distributions(directory.others)]
+        return tuple(sorted(path for path in paths if not path.isprintable()))
 
     @property
     def racy_window(self) -> float:
@@ -261,11 +277,11 @@ class Tree:
         except OSError as error:
             if not directory.relative or error.errno not in _UNREADABLE:
                 raise StoreError(
-                    f"The directory {directory.path} cannot be read ({error.strerror or error}); "
+                    f"The directory {printable(directory.path)} cannot be read ({error.strerror or error}); "
                     "check that it exists, is mounted, and may be read by the server."
                 ) from error
             if not directory.failure:
-                self._reports.left_out("directory", directory.path, state_of(directory.path), error.strerror)
+                self._reports.left_out("directory", printable(directory.path), state_of(directory.path), error.strerror)
             if directory.failure != error.errno:
                 self._is_stale = True
             directory.failure, directory.is_listed = error.errno, False
@@ -285,9 +301,20 @@ class Tree:
             directory.others = others
             directory.traces = frozenset(filter(None, map(guess_project, others)))
             self._is_stale = True
+            self._report_unprintable(directory)
         if directory.failure:
             directory.failure, self._is_stale = 0, True
         directory.seen = seen
+
+    def _report_unprintable(self, directory: Directory) -> None:
+        names = _distributions(directory.others)
+        if directory.is_printable:
+            for name in names:
+                if not name.isprintable():
+                    path = printable(f"{directory.path}/{name}")
+                    self._reports.left_out("unreadable", path, None, _UNPRINTABLE)
+        elif names:
+            self._reports.left_out("directory", printable(directory.path), None, _UNPRINTABLE)
 
     def _rule(self, fd: int) -> RacyWindow:
         device = os.fstat(fd).st_dev
@@ -300,26 +327,13 @@ class Tree:
         self, directory: Directory, fd: int
     ) -> tuple[dict[str, Candidate | None], frozenset[str], tuple[str, ...], bool]:
         """The entries, the names of files that are no candidates, the children, and whether all these are served."""
-        files: dict[str, bool] = {}  # name: whether it is a symbolic link
-        others = set()
-        children = []
-        with os.scandir(fd) as found:
-            for entry in found:
-                name = entry.name
-                if name.startswith("."):
-                    others.add(name)
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if name.isprintable() and name != _NO_PACKAGES and f"{directory.path}/{name}" not in self._excluded:
-                        children.append(name)
-                elif entry.is_symlink():
-                    files[name] = True
-                elif entry.is_file(follow_symlinks=False):
-                    files[name] = False
+        files, others, children = self._scan(directory, fd)
         missing = {name: _is_link(fd, name) for name in directory.entries.keys() - files.keys()}
         files |= {name: is_link for name, is_link in missing.items() if is_link is not None}
         if directory.relative == STORE_FOLDER and _STORE_MARK in files:
             return {}, frozenset(), (), False
+        if not directory.is_printable:
+            return dict.fromkeys(files), frozenset(others | files.keys()), tuple(sorted(children)), False
         entries: dict[str, Candidate | None] = {}
         for name, is_link in files.items():
             is_signed = files.get(f"{name}.asc") is False
@@ -339,6 +353,30 @@ class Tree:
                 directory.root, directory.place(name), f"{directory.path}/{name}", is_link, is_signed, parsed
             )
         return entries, frozenset(others), tuple(sorted(children)), True
+
+    def _scan(self, directory: Directory, fd: int) -> tuple[dict[str, bool], set[str], list[str]]:
+        """The files by name, and whether each is a symbolic link; the names that begin with a dot; the directories."""
+        files: dict[str, bool] = {}
+        hidden = set()
+        children = []
+        with os.scandir(fd) as found:
+            for entry in found:
+                name = entry.name
+                if name.startswith("."):
+                    hidden.add(name)
+                elif entry.is_dir(follow_symlinks=False):
+                    if name != _NO_PACKAGES and f"{directory.path}/{name}" not in self._excluded:
+                        children.append(name)
+                elif entry.is_symlink():
+                    files[name] = True
+                elif entry.is_file(follow_symlinks=False):
+                    files[name] = False
+        return files, hidden, children
+
+
+def _distributions(names: Collection[str]) -> list[str]:
+    """Those that are, or are to become, the names of distributions."""
+    return [name for name in names if not name.startswith(".") and guess_project(name) is not None]
 
 
 def _is_believed(seen: Seen | None, identity: Identity | None) -> bool:

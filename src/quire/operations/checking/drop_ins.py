@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from quire.domain.foreign_text import printable
 from quire.domain.namespaces import Grants, deciding
 from quire.dropin.files import public_name
 from quire.dropin.folder import Folder
@@ -36,14 +37,21 @@ class DropInCheck:
         self.checked.drop_in_files = len(files)
         self.checked.drop_in_projects = len(self.folder.names())
         for path in self.folder.unreadable():
-            self._found("unreadable-directory", path, "The directory cannot be read; no file in it is served.")
+            sentence = "The directory cannot be read; no file in it is served."
+            self._found("unreadable-directory", printable(path), sentence)
+        for path in self.folder.unprintable():
+            sentence = (
+                "The file is not served, since a name in its path has characters that cannot be printed; rename that. "
+                "Its project keeps its name here meanwhile."
+            )
+            self._found("unprintable-drop-in", printable(path), sentence)
         for path in self.folder.moved():
             name = public_name(path.rpartition("/")[2])
             sentence = (
                 f"An import with --move that was interrupted has left it, and it is not served: rename it to {name}, "
                 "and import again. Leave it alone while an import runs."
             )
-            self._found("moved-drop-in", path, sentence, Severity.LEFTOVER)
+            self._found("moved-drop-in", printable(path), sentence, Severity.LEFTOVER)
         for path, project in files:
             self._check(path)
             namespace = deciding(self.namespaces, project)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quire.domain.errors import QuireError, StoreError
+from quire.domain.foreign_text import encodable
 from quire.dropin.facts import Facts, decode_facts
 from quire.dropin.files import FileStat
 from quire.dropin.folder import Folder
@@ -26,7 +27,7 @@ class Stopped(BaseException):
 
 
 def _unread(relative: str, sentence: str) -> Result:
-    path = os.fsencode(relative).decode(errors="backslashreplace")  # bytes that are no UTF-8 cannot be printed
+    path = encodable(relative)
     return Result(path, "", path.rpartition("/")[2], 0, Outcome.REFUSED, sentence, failed=True)
 
 
@@ -99,7 +100,9 @@ class ImportContext:
             unread += [
                 (f"{folder}/{name}", "This folder was not read for the characters of its name; rename it, and repeat.")
                 for name in names
-                if not name.isprintable() and not name.startswith(".")
+                if not name.isprintable()
+                and not name.startswith(".")
+                and f"{folder}/{name}" not in self._listing.unreadable
             ]
         return [_unread(os.path.relpath(path, root), sentence) for path, sentence in sorted(unread)]
 
