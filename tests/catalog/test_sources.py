@@ -6,6 +6,7 @@ Replaced here: the reading of one source, since a change between two readings of
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File, Status
 from quire.dropin.folder import Folder
+from quire.dropin.listing import Listing
 from quire.index.index import Index
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget
@@ -380,3 +382,21 @@ def test_a_source_that_needs_awaiting(tmp_path: Path, inline: bool) -> None:
 
     asyncio.run(scenario())
     threads.close()
+
+
+def test_no_list_of_files_is_kept_for_the_names_that_it_lacks(tmp_path: Path) -> None:
+    """The answer that a name is not here is remembered with the files of one moment alone."""
+    clock = Clock()
+    source = _drop_ins(tmp_path, clock)
+    for number in range(5):
+        (tmp_path / wheel_name("alpha", f"1.{number}")).write_bytes(make_wheel("alpha", f"1.{number}"))
+        source.names(None)
+        clock.now += RACY_WINDOW
+        source.names(None)
+        for name in (f"rare-{number}", "never-here"):
+            assert not source.disclaims_inline(name)
+            assert not source.claims(name)
+            assert source.disclaims_inline(name)
+    gc.collect()
+    kept = [each for each in gc.get_objects() if isinstance(each, Listing) and str(tmp_path) in each.folders]
+    assert len(kept) == 1

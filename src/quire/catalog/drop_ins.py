@@ -139,7 +139,8 @@ class DropIns:
         self.may_have_files = bool(folder.roots)
         self._tick: object = None
         self._listing: Listing | None = None  # as the first call of this tick found it
-        self._disclaimed: dict[str, Listing] = {}  # names that were not claimed, with the files that there were then
+        # The files at one moment, and names that were not claimed then. One pair, which threads replace as a whole.
+        self._disclaimed: tuple[Listing | None, set[str]] = (None, set())
 
     def project(self, name: str, known: DropInProject | None) -> DropInProject:
         found = self.folder.project(name, known.found if known is not None else None)
@@ -167,14 +168,16 @@ class DropIns:
         listing = self.folder.current()  # before the question: the answer may be of a later moment
         is_claimed = self.folder.claims(name)
         if listing is not None and not is_claimed:
-            self._disclaimed[name] = listing
-            while len(self._disclaimed) > _MOST_DISCLAIMED:
-                self._disclaimed.pop(next(iter(self._disclaimed)), None)
+            before, names = self._disclaimed
+            if before is not listing or len(names) >= _MOST_DISCLAIMED:
+                names = set()
+                self._disclaimed = (listing, names)
+            names.add(name)
         return is_claimed
 
     def disclaims_inline(self, name: str) -> bool:
-        listing = self._disclaimed.get(name)
-        return listing is not None and listing is self.folder.current()
+        listing, names = self._disclaimed
+        return listing is not None and name in names and listing is self.folder.current()
 
     def find(self, place: str) -> FoundDropIn | None:
         opened = self.folder.open(place)
