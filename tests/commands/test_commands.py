@@ -618,6 +618,17 @@ def test_gc_deletes_an_ended_stage(quire: Quire, index: Index, named: str) -> No
     assert access.read().state.document.indexes == {}
 
 
+def test_names_that_are_no_utf_8_are_escaped_in_json(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """JSON is UTF-8, and a name in a directory any bytes."""
+    publish(index)
+    (wheel,) = (tmp_path / "root" / "quire" / "blobs").rglob("*.whl")
+    wheel.with_name("caf\udce9 \u00fc.zip").write_bytes(b"")
+    found = quire.json("check")["findings"]
+    assert [each["where"].endswith("/caf\\xe9 \u00fc.zip") for each in found] == [True]
+    removed = quire.json("gc", "--older-than", "0s", "--dry-run")["removed"]
+    assert [each["key"].endswith("/caf\\xe9 \u00fc.zip") for each in removed] == [True]
+
+
 @pytest.mark.parametrize("key", ["main/projects/promotions_", "access/rules/store"])
 def test_a_damaged_document_stops_no_other_work_of_gc_and_check(quire: Quire, index: Index, key: str) -> None:
     """Each does what does not need it, says what is damaged, and ends with 1."""

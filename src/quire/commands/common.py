@@ -23,6 +23,7 @@ from quire.config.resolving import resolve, unknown_variables
 from quire.config.settings import Settings
 from quire.domain.durations import parse_duration
 from quire.domain.errors import ConfigurationError, InvalidRequest
+from quire.domain.foreign_text import SURROGATE, encodable
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.dropin.tree import Tree
@@ -232,7 +233,8 @@ def confirmed(question: str) -> bool:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout. Its keys are an interface: they are added to, and never change."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    print(SURROGATE.sub(lambda found: json.dumps(encodable(found[0]))[1:-1], text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from quire.domain.errors import Conflict, NotFound
+from quire.domain.foreign_text import encodable
 from quire.domain.structs import decode_as
 from quire.domain.times import moment, stamp
 from quire.store.contracts import Record, Records
@@ -111,7 +112,7 @@ def ended(running: Job, state: State, counts: dict[str, int], lines: list[str], 
         ended=stamp(now),
         heard=stamp(now),
         counts=counts,
-        lines=tuple(each[:_MOST_WORDS] for each in lines[:MOST_LINES]),
+        lines=tuple(encodable(each)[:_MOST_WORDS] for each in lines[:MOST_LINES]),
     )
 
 

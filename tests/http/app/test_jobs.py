@@ -100,9 +100,11 @@ def test_a_check_runs_beside_the_workers(tmp_path: Path) -> None:
         blob.chmod(0o600)
         blob.write_bytes(bytes(blob.stat().st_size))
         assert ended(site, begun(site, kind="check", quick=True))["counts"]["bytes"] == 0
+        blob.with_name("caf\udce9.zip").write_bytes(b"")
         damaged = ended(site, begun(site, kind="check"))
         assert damaged["counts"]["damage"] == 1
         assert any("acme_tools-1.0" in line for line in damaged["lines"])
+        assert any("caf\\xe9.zip" in line for line in damaged["lines"])
         assert asked(site)["jobs"][0]["id"] == damaged["id"]
         page = shown(site)
         assert "acme_tools-1.0" in page
