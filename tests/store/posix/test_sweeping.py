@@ -6,10 +6,14 @@ Replaced here: the clock of the store, since ctimes cannot be set.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from quire.domain.errors import StoreError
 from quire.http.app.periodic_sweep import ABANDONED_AFTER, EVERY, sweep_periodically
@@ -37,6 +41,59 @@ def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_failing_sweep_is_tried_again(error: Exception) -> None:
     """A store that is away for a while, or a defect, does not end the sweeps: the next one comes an hour later, more or
     less."""
+
+
+def test_what_cannot_be_swept_stops_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another user is among the abandoned: it is logged once, under the name that it keeps."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
+    store = PosixStore.open(tmp_path)
+    incoming = tmp_path / "quire" / "incoming"
+    foreign = incoming / f"{5:032x}"
+    foreign.mkdir()
+    (foreign / "00000001.json").write_bytes(b"{}")
+    inode = foreign.stat().st_ino
+    for number in (0, 9):
+        (incoming / f"{number:032x}").write_bytes(b"staged")
+    real_rmtree = shutil.rmtree
+
+    def rmtree(path: str) -> None:
+        if os.stat(path).st_ino == inode:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        real_rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with capture_logs() as logs:
+        assert store.sweep(0, thorough=True) == 2
+        assert store.sweep(0, thorough=True) == 0
+    (left,) = incoming.iterdir()
+    assert [(entry["event"], entry["path"], entry["error"]) for entry in logs] == [
+        ("not swept", str(left), "Permission denied")
+    ]
+    monkeypatch.undo()
+    assert store.sweep(0) == 1
+    assert list(incoming.iterdir()) == []
+
+
+def test_a_step_of_the_sweep_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intent marker that cannot be settled: what comes after it is swept, and the error is told."""
+    store = PosixStore.open(tmp_path)
+    empty = tmp_path / "quire" / "blobs" / "foo" / "x"
+    empty.mkdir(parents=True)
+    monkeypatch.setattr(store.records, "prefixes", lambda: ("main/projects",))
+
+    def failing(*_: object) -> int:
+        raise StoreError("No.")
+
+    monkeypatch.setattr(store.records.listing, "resolve_intents", failing)
+    with pytest.raises(StoreError, match=r"No\."):
+        store.sweep(0, thorough=True)
+    assert not empty.exists()
+
+
+def test_a_failing_sweep_is_tried_again() -> None:
+    """A store that is away for a while does not end the sweeps: the next one comes an hour later, more or less."""
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:

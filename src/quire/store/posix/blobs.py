@@ -38,12 +38,15 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
+import structlog
+
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
+from quire.process.siblings import is_first_report
 from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_key
 from quire.store.digester import Digester
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import GONE, Directories
-from quire.store.posix.errors import if_there, store_errors
+from quire.store.posix.errors import if_there, reason, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
     PendingFile,
@@ -58,6 +61,8 @@ from quire.store.posix.open_file import OpenFile
 from quire.store.posix.staging import PosixStaged, PosixStaging
 
 T = TypeVar("T")
+
+log = structlog.stdlib.get_logger("quire.store.posix")
 
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 8
@@ -317,21 +322,31 @@ class PosixBlobs:
         with store_errors("sweep what was left behind"):
             now = self.now()
             for entry in os.scandir(self._incoming):
-                with if_there():
-                    # the ctime: a link to an old file (see `adopt`) is as young as the link
-                    if now - entry.stat(follow_symlinks=False).st_ctime < older_than:
-                        continue
-                    if entry.is_dir(
-                        follow_symlinks=False
-                    ):  # a first revision that never appeared, or a folder of a killed doctor
-                        # Taken away by name first: if its writer is only slow, its rename fails, and says so.
-                        doomed = f"{self._incoming}/{unique_name()}"
-                        os.rename(entry.path, doomed)
-                        shutil.rmtree(doomed)
-                    else:
-                        os.unlink(entry.path)
-                    swept += 1
+                swept += self._sweep_entry(entry, older_than, now)
         return swept
+
+    def _sweep_entry(self, entry: os.DirEntry[str], older_than: float, now: float) -> bool:
+        """Whether an entry of `incoming/` was old, and is gone. One that cannot be removed is logged, and stays."""
+        path = entry.path
+        try:
+            status = entry.stat(follow_symlinks=False)
+            # the ctime: a link to an old file (see `adopt`) is as young as the link
+            if now - status.st_ctime < older_than:
+                return False
+            if stat.S_ISDIR(status.st_mode):  # a first revision that never appeared, or a folder of a killed doctor
+                # Taken away by name first: if its writer is only slow, its rename fails, and says so. The name is the
+                # same at each sweep, for one that cannot be removed.
+                doomed = f"{self._incoming}/swept-{status.st_ino:x}"
+                os.rename(path, doomed)
+                path = doomed
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        except OSError as error:
+            if error.errno not in GONE | {errno.ENOTDIR} and is_first_report(f"sweep {entry.inode()}", os.environ):
+                log.warning("not swept", path=path, error=reason(error))
+            return False
+        return True
 
     def now(self) -> float:
         """The time by the clock of the files' times: on a network file system the server's, not this machine's."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from quire.domain.errors import StoreError, StoreReadOnly
@@ -161,13 +163,27 @@ class PosixStore:
         """See `contracts.Store`: `open` has asked already."""
 
     def sweep(self, older_than: float, *, thorough: bool = False) -> int:
-        """See `contracts.Store`."""
+        """See `contracts.Store`. A step that fails does not stop the next ones; raises the first error."""
         with store_errors("sweep what was left behind"):
-            swept = self.blobs.sweep(older_than)
             now = self.blobs.now()
-            swept += sweep_unfinished_layouts(self.home, older_than, now)
-            for prefix in self.records.prefixes():
-                swept += self.records.listing.resolve_intents(prefix, older_than, now)
-            if thorough:
-                swept += self.blobs.remove_empty_folders(older_than)
-            return swept
+        steps: list[Callable[[], int]] = [
+            partial(self.blobs.sweep, older_than),
+            partial(sweep_unfinished_layouts, self.home, older_than, now),
+            partial(self._resolve_intents, older_than, now),
+        ]
+        if thorough:
+            steps.append(partial(self.blobs.remove_empty_folders, older_than))
+        swept, failure = 0, None
+        for step in steps:
+            try:
+                with store_errors("sweep what was left behind"):
+                    swept += step()
+            except StoreError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return swept
+
+    def _resolve_intents(self, older_than: float, now: float) -> int:
+        prefixes = self.records.prefixes()
+        return sum(self.records.listing.resolve_intents(prefix, older_than, now) for prefix in prefixes)
