@@ -12,6 +12,7 @@ import io
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -451,6 +452,31 @@ def test_every_failing_call_is_a_sentence(
     assert "/secret/path" not in str(raised.value)
     assert PosixStore.open(tmp_path).records.read(KEY).data in {document(0), document(5)}
     assert (PosixStore.open(tmp_path).records.read(KEY).data == document(0)) or call == "fsync"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_takes_removals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where no file can be made, the age of the others is told all the same, and none is older than it is."""
+    store = PosixStore.open(tmp_path)
+    stage_something(store)
+    staged = store.blobs.stage("foo/x/file")
+    staged.write(b"published")
+    store.blobs.publish(staged.finish())
+    store.blobs.stage("foo/x/f").write(b"under way")
+    real_open = os.open
+
+    def full(path: str, flags: int, *rest: int, **options: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number), path)
+        return real_open(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    (blob,) = store.blobs.list()
+    assert 0 <= blob.age <= time.time() - os.stat(tmp_path / "quire" / "blobs" / "foo" / "x" / "file").st_ctime
+    assert not store.blobs.remove_old(blob.key, 3600)
+    assert store.blobs.remove_old(blob.key, 0)
+    assert store.sweep(0, thorough=True) == 1
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
 
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

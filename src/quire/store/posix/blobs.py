@@ -46,7 +46,7 @@ from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_k
 from quire.store.digester import Digester
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import GONE, Directories
-from quire.store.posix.errors import if_there, reason, store_errors
+from quire.store.posix.errors import FULL, if_there, reason, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
     PendingFile,
@@ -349,11 +349,19 @@ class PosixBlobs:
         return True
 
     def now(self) -> float:
-        """The time by the clock of the files' times: on a network file system the server's, not this machine's."""
-        if not self._writable:
-            return max(
-                (os.stat(path).st_ctime for path in (self._top, self._incoming) if os.path.isdir(path)), default=0.0
-            )
+        """The time by the clock of the files' times: on a network file system the server's, not this machine's.
+
+        Where no file can be made, a time at which it certainly was no earlier: nothing seems older than it is.
+        """
+        if self._writable:
+            try:
+                return self._probed()
+            except OSError as error:
+                if error.errno not in FULL:  # what frees space has to go on
+                    raise
+        return max((os.stat(path).st_ctime for path in (self._top, self._incoming) if os.path.isdir(path)), default=0.0)
+
+    def _probed(self) -> float:
         probe = f"{self._incoming}/{unique_name()}"
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
