@@ -23,7 +23,7 @@ from quire.config.resolving import resolve, unknown_variables
 from quire.config.settings import Settings
 from quire.domain.durations import parse_duration
 from quire.domain.errors import ConfigurationError, InvalidRequest
-from quire.domain.foreign_text import SURROGATE, encodable
+from quire.domain.names import SURROGATE, encodable
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.dropin.tree import Tree

@@ -23,22 +23,6 @@ _SUSPECT: Final = re.compile(r"[^\n\t -~\u00a1-\u00ac\u00ae-\u02ff]")
 """Nearly all text has few characters that need a second look."""
 
 
-SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-"""Half of a pair, which no UTF-8 has. Python puts one in the place of each byte of a filename that is no UTF-8."""
-
-
-def encodable(text: str) -> str:
-    """The text with each byte that is no UTF-8 as `\\xe9`, so that it can be encoded."""
-    return SURROGATE.sub(_as_byte, text)
-
-
-def printable(path: str) -> str:
-    """A path in one line that can be printed: as `encodable`, and the other characters that cannot be are escapes."""
-    if path.isprintable():
-        return path
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in encodable(path))
-
-
 def visible(text: str) -> str:
     """The text, with each invisible character as `[U+202E]`; line ends are `\\n`.
 
@@ -63,11 +47,6 @@ def _shown(found: re.Match[str]) -> str:
     if character in _JOINERS and _joins(found.string, found.start()):
         return character
     return f"[U+{ord(character):04X}]"
-
-
-def _as_byte(found: re.Match[str]) -> str:
-    number = ord(found[0])
-    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
 
 def _is_invisible(character: str) -> bool:

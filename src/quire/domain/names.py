@@ -407,3 +407,26 @@ def guess_project(filename: str) -> str | None:
         return normalize_name(_split_stem(filename[begin : found.start()])[0])
     except InvalidName:
         return None
+
+
+# -- names in a directory, as text -------------------------------------------------------------------------------------
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half of a pair, which no UTF-8 has. Python puts one in the place of each byte of a filename that is no UTF-8."""
+
+
+def encodable(text: str) -> str:
+    """The text with each byte that is no UTF-8 as `\\xe9`, so that it can be encoded."""
+    return SURROGATE.sub(_as_byte, text)
+
+
+def printable(path: str) -> str:
+    """A path in one line that can be printed: as `encodable`, and the other characters that cannot be are escapes."""
+    if path.isprintable():
+        return path
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in encodable(path))
+
+
+def _as_byte(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from quire.domain.errors import ConfigurationError, InvalidName, StoreError
-from quire.domain.foreign_text import printable
-from quire.domain.names import guess_filename
+from quire.domain.names import guess_filename, printable
 from quire.dropin.digests import ProjectFacts, Rules, rotated_range
 from quire.dropin.drop_in import DropIn, OpenDropIn, make_drop_in
 from quire.dropin.facts import Facts, Measure, measure, offered_metadata

@@ -44,8 +44,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from quire.domain.errors import StoreError
-from quire.domain.foreign_text import printable
-from quire.domain.names import ParsedFilename, guess_filename, guess_project
+from quire.domain.names import ParsedFilename, guess_filename, guess_project, printable
 from quire.dropin.files import FileStat, Fingerprint, open_regular, public_name
 from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.dropin.reports import Reports, state_of

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from quire.domain.errors import Conflict, NotFound
-from quire.domain.foreign_text import encodable
+from quire.domain.names import encodable
 from quire.domain.structs import decode_as
 from quire.domain.times import moment, stamp
 from quire.store.contracts import Record, Records

@@ -77,7 +77,7 @@ def test_what_cannot_be_swept_stops_nothing_else(tmp_path: Path, monkeypatch: py
 
 
 def test_a_step_of_the_sweep_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An intent marker that cannot be settled: what comes after it is swept, and the error is told."""
+    """An intent marker cannot be settled: the folders after it are swept, and the error is told."""
     store = PosixStore.open(tmp_path)
     empty = tmp_path / "quire" / "blobs" / "foo" / "x"
     empty.mkdir(parents=True)

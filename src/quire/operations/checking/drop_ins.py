@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from quire.domain.foreign_text import printable
+from quire.domain.names import printable
 from quire.domain.namespaces import Grants, deciding
 from quire.dropin.files import public_name
 from quire.dropin.folder import Folder

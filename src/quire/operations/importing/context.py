@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quire.domain.errors import QuireError, StoreError
-from quire.domain.foreign_text import encodable
+from quire.domain.names import encodable
 from quire.dropin.facts import Facts, decode_facts
 from quire.dropin.files import FileStat
 from quire.dropin.folder import Folder
