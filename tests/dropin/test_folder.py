@@ -860,6 +860,25 @@ def test_a_file_that_moves_between_directories(tmp_path: Path, monkeypatch: pyte
     assert listed(folder) == [f"{target.name}/{path.name}"]
 
 
+def test_a_new_spelling_where_case_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is found under its old name, too, and listed under the new one alone."""
+    path = put(tmp_path).rename(tmp_path / wheel_name("alpha", "1.0").capitalize())
+    folder = Folder([tmp_path], racy_window=0.0)
+    assert listed(folder) == [path.name]
+    original = os.stat
+
+    def stat(name: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        if dir_fd is not None:
+            name = next((each for each in os.listdir(dir_fd) if each.casefold() == name.casefold()), name)
+        return original(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr("quire.dropin.tree.os.stat", stat)
+    path = path.rename(tmp_path / path.name.lower())
+    assert folder.all_files() == ((path.name, "alpha"),)
+    path.unlink()
+    assert folder.names() == ()
+
+
 # -- times that cannot be ---------------------------------------------------------------------------------------------
 
 

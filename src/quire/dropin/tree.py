@@ -13,7 +13,9 @@ needs before "there is no such name" can be believed.
 A file that is renamed is never absent, but two things can hide it. It can move from a directory that the walk has yet
 to reach to one that it has left; so after a walk that found a change there is another one. And readdir(2) need not
 report a name that a rename gives to another file meanwhile (btrfs does not); so a known name that is missing from a
-listing is opened by itself before it counts as gone.
+listing is opened by itself before it counts as gone. Where the file system makes no difference between upper and lower
+case, that finds a file under its new name: the old one is gone all the same when the listing has the same inode under
+a name that differs by case alone, and the file has no other.
 
 A directory does not show that a file's *content* was replaced under the same name: `Tree.stat` is for that, and
 is asked for the files of one project only.
@@ -327,8 +329,8 @@ class Tree:
     ) -> tuple[dict[str, Candidate | None], frozenset[str], tuple[str, ...], bool]:
         """The entries, the names of files that are no candidates, the children, and whether all these are served."""
         files, others, children = self._scan(directory, fd)
-        missing = {name: _is_link(fd, name) for name in directory.entries.keys() - files.keys()}
-        files |= {name: is_link for name, is_link in missing.items() if is_link is not None}
+        if missing := directory.entries.keys() - files.keys():
+            files |= _still_there(fd, missing, files)
         if directory.relative == STORE_FOLDER and _STORE_MARK in files:
             return {}, frozenset(), (), False
         if not directory.is_printable:
@@ -383,13 +385,29 @@ def _is_believed(seen: Seen | None, identity: Identity | None) -> bool:
     return seen is not None and seen.past_racy_window and identity is not None and seen.identity == identity
 
 
-def _is_link(directory: int, name: str) -> bool | None:
-    """Whether a name in a directory is a symbolic link; None when there is no file of this name."""
+def _still_there(directory: int, missing: Collection[str], listed: Collection[str]) -> dict[str, bool]:
+    """Those of the missing names that are files of a directory all the same, and whether each is a symbolic link."""
+    found = {}
+    by_letters = {name.casefold(): name for name in listed}
+    for name in missing:
+        status = _status(directory, name)
+        if status is None or not (stat.S_ISLNK(status.st_mode) or stat.S_ISREG(status.st_mode)):
+            continue
+        other = by_letters.get(name.casefold())
+        if other is None or status.st_nlink > 1 or not _is_inode(_status(directory, other), status.st_ino):
+            found[name] = stat.S_ISLNK(status.st_mode)
+    return found
+
+
+def _is_inode(status: os.stat_result | None, inode: int) -> bool:
+    return status is not None and status.st_ino == inode
+
+
+def _status(directory: int, name: str) -> os.stat_result | None:
     try:
-        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
         return None
-    return stat.S_ISLNK(mode) if stat.S_ISLNK(mode) or stat.S_ISREG(mode) else None
 
 
 def _real_path(candidate: Candidate, listing: Listing) -> str:
