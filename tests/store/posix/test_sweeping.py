@@ -37,12 +37,6 @@ def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert file.read() == b"published"
 
 
-@pytest.mark.parametrize("error", [StoreError("The store is away."), RuntimeError("can't start new thread")])
-def test_a_failing_sweep_is_tried_again(error: Exception) -> None:
-    """A store that is away for a while, or a defect, does not end the sweeps: the next one comes an hour later, more or
-    less."""
-
-
 def test_what_cannot_be_swept_stops_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of another user is among the abandoned: it is logged once, under the name that it keeps."""
     runtime = tmp_path / "runtime"
@@ -92,8 +86,10 @@ def test_a_step_of_the_sweep_that_fails_stops_no_other(tmp_path: Path, monkeypat
     assert not empty.exists()
 
 
-def test_a_failing_sweep_is_tried_again() -> None:
-    """A store that is away for a while does not end the sweeps: the next one comes an hour later, more or less."""
+@pytest.mark.parametrize("error", [StoreError("The store is away."), RuntimeError("can't start new thread")])
+def test_a_failing_sweep_is_tried_again(error: Exception) -> None:
+    """A store that is away for a while, or a defect, does not end the sweeps: the next one comes an hour later, more or
+    less."""
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
