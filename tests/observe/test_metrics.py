@@ -144,15 +144,19 @@ def test_a_process_that_cannot_be_asked_for_is_alive(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", failing)
         assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+        unnamed = own_file(tmp_path)
     written(tmp_path, (catalog.RECEIVED, (), [2]))
     assert value(shown(tmp_path), catalog.RECEIVED.name) == 2
+    for _ in range(2):
+        write(unnamed, [(catalog.RECEIVED, (), [3])])
+        assert value(shown(tmp_path), catalog.RECEIVED.name) == 5
 
 
 def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path: Path) -> None:
     """An empty file and files of rubbish, of the living and of the dead; a file that was not renamed yet."""
     mine = written(tmp_path, (catalog.RECEIVED, (), [1]))
     rubbish = [b"", b"\xff" * 100, b"[1]", b'[["quire_received_bytes_total", [], [1', b'[["no_such_metric", [], [1]]]']
-    for number, content in enumerate(rubbish):
+    for number, content in enumerate(rubbish, 1):
         (tmp_path / f"1-{number}.json").write_bytes(content)
         (tmp_path / f"2-{number}.new").write_bytes(content)
         (tmp_path / "dead.json").write_bytes(content)

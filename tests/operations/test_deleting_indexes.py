@@ -183,7 +183,8 @@ def test_a_deletion_that_an_earlier_version_began_is_ended(kind: str) -> None:
     store = MemoryStore()
     prepare(store, kind)
     access = AccessRecords(store)
-    access.change(lambda document: rules.without_index(document, "team", "main"), "index-delete", {}, ORIGIN)
+    details = {"index": "team"}
+    access.change(lambda document: rules.without_index(document, "team", "main"), "index-delete", details, ORIGIN)
     assert delete(store, kind) == 3
     assert Index(store, "team").names() == ()
     create(store, kind)
@@ -204,3 +205,12 @@ def test_a_file_that_comes_while_an_empty_index_is_deleted_goes_with_it(kind: st
     delete(store, kind)
     assert Index(store, "team").names() == ()
     create(store, kind)
+
+
+def test_the_root_of_another_server_is_not_deleted() -> None:
+    """It is served without a definition, so it was never deleted either."""
+    store = MemoryStore()
+    Index(store, "team").publish([staged_wheel(store, "alpha", "1.0")])
+    with pytest.raises(NotFound):
+        delete(store, "index")
+    assert Index(store, "team").names() == ("alpha",)

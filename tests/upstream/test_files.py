@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from quire.domain.errors import NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.errors import NotFound, StoreError, StoreFull, UpstreamBusy, UpstreamError
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.open_blob import OpenBlob
@@ -589,6 +589,19 @@ def test_a_file_that_cannot_be_kept_is_passed_on() -> None:
             with await opened(at.mirror(), at.file()) as blob:
                 assert await read(blob) == CONTENT
             await at.close()
+            assert at.kept == []
+
+    asyncio.run(main())
+
+
+def test_a_file_that_cannot_be_kept_was_not_kept() -> None:
+    """A command that fetches files in order to keep them is told the reason."""
+
+    async def main() -> None:
+        async with place() as at:
+            at.faults.next("stage", Fault.FULL)
+            with pytest.raises(StoreFull):
+                await at.mirror().keep("foo", at.file(), lambda size: None)
             assert at.kept == []
 
     asyncio.run(main())

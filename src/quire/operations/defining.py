@@ -136,11 +136,13 @@ def delete_index(
     is_reused = not is_token(index.name)  # the stage of a publishing session is erased by its name alone
 
     def is_interrupted(document: AccessDocument) -> bool:
-        """Whether an earlier deletion left projects. One by an earlier version left no name in the document."""
+        """Whether an earlier deletion left projects. One by an earlier version left no name in the document, but an
+        entry in the log; an index that is the root of another server was never defined, and has none."""
         if index.name == default or index.name in document.indexes:
             return False
-        is_known = defining.is_deleting(document, index.name)
-        return is_known or (is_reused and first_project(access.store, index.name) is not None)
+        if defining.is_deleting(document, index.name):
+            return True
+        return is_reused and first_project(access.store, index.name) is not None and _was_deleted(access, index.name)
 
     def check_no_files(document: AccessDocument) -> None:
         if there := projects_with_files(access.store, index.name):
@@ -177,6 +179,10 @@ def delete_index(
     if not with_files and index.name in before.indexes:
         put_back_with_files(access, before, after, default, origin)  # an upload may have come meanwhile
     return deleted
+
+
+def _was_deleted(access: AccessRecords, name: str) -> bool:
+    return any(entry.get("action") == "index-delete" and entry.get("index") == name for entry in access.log())
 
 
 def end_deletion(access: AccessRecords, index: Index, *, with_files: bool, origin: Origin) -> int:

@@ -262,13 +262,13 @@ class MirroredFiles:
 
     async def _fetch(self, key: str, file: UpstreamFile, begun: asyncio.Future[Arrival]) -> Exception | None:
         """Fetch a file to its end. `begun`: gets the arrival, or the reason why there is none."""
-        staging, arrival = None, None
+        staging, arrival, refused = None, None, None
         try:
             async with self._server.get(file.url, WITHOUT_CODING) as response:
                 check_there(response, f"file {file.filename}")
                 size, loop = _size(file, response), asyncio.get_running_loop()
                 if self._space.takes(size):
-                    staging = await self._stage(key)
+                    staging, refused = await self._stage(key)
                 arrival = await in_thread(self._writers(), _arrival, size, loop, self._spool, staging)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
@@ -297,20 +297,20 @@ class MirroredFiles:
                 raise
             return error
         else:
-            return None
+            return refused
         finally:
             del self._fetches[key], self._under_way[key]
             self._complete.discard(key)
             if arrival is not None:
                 arrival.release()
 
-    async def _stage(self, key: str) -> Staging | None:
-        """Where a file is kept; None where the store has no room for one, which keeps no client from its bytes."""
+    async def _stage(self, key: str) -> tuple[Staging | None, StoreError | None]:
+        """Where a file is kept, or why it is not: the store may have no room, which keeps no client from the bytes."""
         try:
-            return await in_thread(self._writers(), self._blobs.stage, key, None)
+            return await in_thread(self._writers(), self._blobs.stage, key, None), None
         except StoreError as error:
             log.warning("file not kept", key=key, error=str(error))
-            return None
+            return None, error
 
     async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
         """All bytes, verified. Raises UpstreamError, StoreError."""

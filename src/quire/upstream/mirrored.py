@@ -398,6 +398,9 @@ def is_older(before: MirroredPage | None, serial: int | None) -> bool:
     return before is not None and before.serial is not None and serial is not None and serial < before.serial
 
 
+_WRONG: Final = timedelta(days=1)
+
+
 def older_page(name: str) -> str:
     """The sentence about a page that is not taken, since it is of an older state."""
     return f"{_OLDER} of {name} than before."
@@ -412,12 +415,13 @@ def distrusts_serial(before: MirroredPage | None, now: datetime) -> bool:
 
 def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetime, now: datetime) -> bool:
     """Whether a page of another mirror of the same index says more than the one that is kept: by the serial numbers
-    where both have one, and they differ; else by the time at which the other index confirmed them."""
+    where both have one, and they differ; else by the time at which the other index confirmed them. A time a day ahead
+    is that of a wrong clock and says nothing; one that is less ahead says that the page is of about now."""
     if before is None:
         return True
     if before.serial is not None and serial is not None and before.serial != serial:
         return serial > before.serial
-    return confirmed > before.confirmed or is_ahead(before.confirmed, now)
+    return confirmed > before.confirmed or before.confirmed - now > _WRONG
 
 
 def failed(before: MirroredPage, said: str, wait: float, now: datetime) -> MirroredPage:

@@ -49,7 +49,8 @@ async def page_with_forms(request: Request, template: str, /, status: int = 200,
         known = cookie_of(request, _COOKIE)
         token = known if _TOKEN.fullmatch(known) else secrets.token_urlsafe(32)
         cookie = token
-    page = await worker.for_large_page(render, template, await site_of(request), token=token, **values)
+    # Not as a large page, of which too many may wait: the page may show a token that was just made, or the login.
+    page = await worker.in_writer(render, template, await site_of(request), token=token, **values)
     response = Response(page.body, status, media_type=page.content_type)  # whatever the request's conditions are
     response.headers.update({**policies.WEB, "Cache-Control": "no-store", "Vary": "Accept, Cookie, Authorization"})
     if cookie is not None:

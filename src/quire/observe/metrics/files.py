@@ -31,6 +31,8 @@ _LOCK = "lock"
 _SUFFIX = ".json"
 _STAGING_SUFFIX = ".new"
 _EXITED = "dead"
+_UNKNOWN = "0"
+"""In place of the time when a process began."""
 _OWN = re.compile(r"[0-9]+-[0-9]+(\.json|\.new)")
 """The names of files of one process. The folder has other things as well (`quire.process.siblings`)."""
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -42,7 +44,7 @@ def own_file(folder: Path) -> Path:
     began = None
     with contextlib.suppress(OSError):
         began = _start_time(os.getpid())
-    return folder / f"{os.getpid()}-{began or 0}{_SUFFIX}"
+    return folder / f"{os.getpid()}-{began or _UNKNOWN}{_SUFFIX}"
 
 
 def write(path: Path, values: Iterable[Value]) -> None:
@@ -215,7 +217,7 @@ def _is_alive(owner: str) -> bool:
     except OSError:  # too many open files: one that counts as dead by mistake would be counted twice
         return True
     if began is not None or os.path.isdir("/proc/self"):
-        return began == start_time
+        return began == start_time or (began is not None and start_time == _UNKNOWN)
     try:
         os.kill(int(number), 0)
     except OSError:  # no such process, or one of another user
