@@ -22,7 +22,7 @@ TOKENS = {
     "minted": Token(digest="0" * 64, permissions=("upload",), publishers=("p1", "removed")),
 }
 PUBLISHER = make_publisher(
-    "github", SETTINGS["github"], {}, issuer=None, index="main", projects=["acme-tools"], created="", by=None
+    "github", SETTINGS["github"], {}, issuer=None, index="main", projects=("acme-tools",), created="", by=None
 )
 
 

@@ -51,6 +51,8 @@ _CAUSES: Final = {
     }.items()
 }
 """Of a request without an answer: what its text has, and the sentence for it."""
+_RANGE_IN_MEMORY: Final = "Generic InMemory error: Invalid range"
+"""The beginning of the text of the library's store in memory, which has no status."""
 _WRONG_CREDENTIALS: Final = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed"}
 
 
@@ -62,7 +64,8 @@ def check_bucket(url: str, error: Exception) -> None:
 
 def is_out_of_range(error: BaseException) -> bool:
     """Whether a range begins behind the end of its object."""
-    return _status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    is_told = _status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    return is_told or str(error).startswith(_RANGE_IN_MEMORY)
 
 
 def is_denied(error: Exception) -> bool:
