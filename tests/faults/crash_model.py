@@ -148,8 +148,9 @@ class Disk:
             self._set(paths[1], self._find(paths[0]))
         elif call.name in {"rename", "renameat"}:
             node = self._find(paths[0])
-            self._set(paths[1], node)
-            self._set(paths[0], None)
+            if paths[0] != paths[1]:  # else nothing happens (rename(2))
+                self._set(paths[1], node)
+                self._set(paths[0], None)
         elif call.changes:
             raise NotImplementedError(f"the model does not know {call}")
 
