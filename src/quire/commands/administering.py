@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from quire.administration.contract import Administration
-from quire.commands.common import add_store_flags, open_store, plain
+from quire.commands.common import ONE_INDEX, add_store_flags, open_store, plain
 from quire.commands.local import Local
 from quire.domain.errors import ConfigurationError
 
@@ -21,9 +21,9 @@ OWN: Final = "This is what {index} itself has; its clients may be offered more o
 OFFERED: Final = "This is what clients of {index} are offered; it may be of {behind}, behind it."
 
 
-def add_place_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of a command that works on a store and on a server alike."""
-    add_store_flags(parser)
+def add_place_flags(parser: argparse.ArgumentParser, *, of_all: bool = False) -> None:
+    """The flags of a command that works on a store and on a server alike. `of_all`: without --index on all indexes."""
+    add_store_flags(parser, *((ONE_INDEX,) if of_all else ()))
     _add_url(parser, "the base URL of a server, to work over its API in place of on the store (default: QUIRE_URL)")
 
 

@@ -101,8 +101,12 @@ class Opened:
         return Tree(roots, exclude=[Path(self.home)]).refresh().projects
 
 
-def add_store_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that say which store and index, and how to print."""
+ONE_INDEX = "only on this index (default: every index, stages too)"
+"""The meaning of --index where a command without it is about all of them."""
+
+
+def add_store_flags(parser: argparse.ArgumentParser, index: str = "the index of the store (default: main)") -> None:
+    """The flags that say which store and index, and how to print. `index`: the help of --index."""
     add = parser.add_argument
     add(
         "-d",
@@ -113,7 +117,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         "packages/ with a store here or in a folder above, ~/packages); "
         "repeat it for further directories that are served with it",
     )
-    add("--index", metavar="NAME", help="the index of the store (default: main)")
+    add("--index", metavar="NAME", help=index)
     add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
     add("--json", action="store_true", help="print JSON, for scripts")
 

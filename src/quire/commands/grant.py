@@ -95,7 +95,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     init.add_argument("--admin", required=True, metavar="USER", help="the user that gets the right admin")
     init.add_argument("-a", "--authenticate", required=True, metavar="ACTIONS", help="as the servers have it now")
     for each in (grant, revoke, grants, group):
-        add_place_flags(each)
+        add_place_flags(each, of_all=each is grant)
     add_store_flags(init)
     for each in (grant, revoke, group, init):
         add_user_flag(each)

@@ -84,7 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="how long the old secret still counts (24h); 0 ends it at once",
     )
     for each in (create, listing, revoke, rotate):
-        add_place_flags(each)
+        add_place_flags(each, of_all=each is create)
     for each in (create, listing, revoke):
         each.add_argument(
             "--own",

@@ -106,7 +106,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     again.add_argument("events", nargs="*", metavar="EVENT", help="as 'quire webhook deliveries' lists it")
     again.add_argument("--given-up", action="store_true", help="all events that were given up")
     for each in (adding, listing, showing, removing, rotating, testing, deliveries, resuming, again):
-        add_place_flags(each)
+        add_place_flags(each, of_all=each is adding)
     for each in (adding, removing, rotating, resuming):
         add_user_flag(each)
 
