@@ -105,6 +105,19 @@ async def place() -> AsyncIterator[Place]:
             server.close()
 
 
+def in_two(more: asyncio.Event, size: int) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    """The other index sends the first bytes, so many, and the rest when there is `more`."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT[:size])
+        await writer.drain()
+        await more.wait()
+        writer.write(CONTENT[size:])
+        await writer.drain()
+
+    return send
+
+
 async def opened(mirror: MirroredFiles, file: UpstreamFile) -> OpenBlob:
     """A file, all of which will be read."""
     blob = await mirror.open("foo", file)
@@ -149,15 +162,7 @@ def test_bytes_are_passed_on_as_they_arrive_to_all_clients() -> None:
     async def main() -> None:
         async with place() as at:
             more = asyncio.Event()
-
-            async def slowly(writer: asyncio.StreamWriter) -> None:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT[:3_000_000])
-                await writer.drain()
-                await more.wait()
-                writer.write(CONTENT[3_000_000:])
-                await writer.drain()
-
-            at.answer = slowly
+            at.answer = in_two(more, 3_000_000)
             mirror = at.mirror()
             first = await opened(mirror, at.file())
             assert CONTENT.startswith(await read(first, 1_000_000))
@@ -250,15 +255,7 @@ def test_a_file_that_waits_long_for_a_connection_is_given_up(monkeypatch: pytest
     async def main() -> None:
         async with place() as at:
             more = asyncio.Event()
-
-            async def slowly(writer: asyncio.StreamWriter) -> None:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT[:1])
-                await writer.drain()
-                await more.wait()
-                writer.write(CONTENT[1:])
-                await writer.drain()
-
-            at.answer = slowly
+            at.answer = in_two(more, 1)
             mirror = at.mirror()
             with await opened(mirror, at.file()) as blob:
                 with pytest.raises(UpstreamBusy, match="in time"):

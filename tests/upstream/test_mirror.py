@@ -133,6 +133,18 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def held(gate: asyncio.Event, given: Answered | Exception) -> Callable[[], Awaitable[Answered]]:
+    """The other index gives this, or fails so, once the gate is open."""
+
+    async def give() -> Answered:
+        await gate.wait()
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return give
+
+
 def test_a_fresh_page_is_served_by_all_workers_without_asking() -> None:
     """One asks; the others, and a restarted one, find the page in the store."""
 
@@ -177,12 +189,7 @@ def test_one_worker_asks_for_all_while_the_others_serve_the_page_that_is_there()
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return answer(2)
-
-        world.other.answers = [answer(1), slowly]
+        world.other.answers = [answer(1), held(gate, answer(2))]
         workers = [world.worker() for _ in range(3)]
         known = [await worker.get("foo", None) for worker in workers]
         world.clock.pass_(hours=2)
@@ -206,12 +213,7 @@ def test_workers_that_ask_at_one_time_serve_no_page_that_is_too_old() -> None:
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return answer(2)
-
-        world.other.answers = [answer(1), slowly]
+        world.other.answers = [answer(1), held(gate, answer(2))]
         workers = [world.worker() for _ in range(2)]
         known = [await worker.get("foo", None) for worker in workers]
         world.clock.pass_(days=400)
@@ -231,12 +233,7 @@ def test_requests_of_one_worker_share_the_first_asking() -> None:
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return answer(1)
-
-        world.other.answers = [slowly]
+        world.other.answers = [held(gate, answer(1))]
         worker = world.worker()
         asking = [asyncio.create_task(worker.get("foo", None)) for _ in range(5)]
         await settle()
@@ -323,18 +320,13 @@ def test_a_request_that_waits_for_others_is_no_failure(monkeypatch: pytest.Monke
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return MISSING
-
         world.other.answers = [answer(1)]
         worker = world.worker()
         if is_kept:
             await worker.get("foo", None)
             world.clock.pass_(hours=2)
         before = world.record
-        world.other.answers = [*[slowly] * CONNECTIONS, answer(2)]
+        world.other.answers = [*[held(gate, MISSING)] * CONNECTIONS, answer(2)]
         asking = [asyncio.create_task(worker.get(f"foo-{each}", None)) for each in range(CONNECTIONS)]
         await settle()
         asked = len(world.other.asked)
@@ -362,12 +354,7 @@ def test_what_waits_is_not_asked_in_a_pause() -> None:
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def failing() -> Answered:
-            await gate.wait()
-            raise UpstreamBusy("Not now.")
-
-        world.other.answers = [failing]
+        world.other.answers = [held(gate, UpstreamBusy("Not now."))]
         worker = world.worker()
         asking = [asyncio.create_task(worker.get(f"foo-{each}", None)) for each in range(CONNECTIONS + 5)]
         await settle()
@@ -402,12 +389,7 @@ def test_the_result_of_a_worker_that_was_slower_than_its_lease_is_discarded() ->
     async def main() -> None:
         world = World()
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return answer(2)
-
-        world.other.answers = [answer(1), slowly, answer(3)]
+        world.other.answers = [answer(1), held(gate, answer(2)), answer(3)]
         slow, quick = world.worker(), world.worker()
         known = await slow.get("foo", None)
         world.clock.pass_(hours=2)
@@ -435,12 +417,7 @@ def test_a_page_that_a_wrong_clock_confirmed_is_asked_for_again(ages: Ages) -> N
         world, wrong = World(ages), Clock()
         wrong.pass_(days=365)
         gate = asyncio.Event()
-
-        async def slowly() -> Answered:
-            await gate.wait()
-            return answer(2)
-
-        world.other.answers = [answer(1), UpstreamBusy("Not now."), slowly, answer(3)]
+        world.other.answers = [answer(1), UpstreamBusy("Not now."), held(gate, answer(2)), answer(3)]
         await world.worker(clock=wrong).get("foo", None)
         worker = world.worker()
         known = await worker.get("foo", None)
