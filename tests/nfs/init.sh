@@ -13,8 +13,9 @@
 # Afterwards it obeys lines on the serial port ttyS0:
 #   mount OPTIONS...     mount both clients again with these options ("-" for none); answers "0" or an error number
 #   run NUMBER SECONDS   run the program described in /run/exchange/NUMBER.json; answers its exit status
-#   unsynced             write a file to the export and leave it in this kernel's memory; answers "0"
-#   synced               whether that file is whole; answers "0" or "1"
+#   unsynced NUMBER      write a file to the export and leave it in this kernel's memory; answers "0". ext4 writes a file
+#                        that replaces the content of another soon: each takes a number that was not there
+#   synced NUMBER        whether that file is whole; answers "0" or "1"
 #   off
 set -u
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
@@ -140,8 +141,8 @@ while read -r verb first second <&3; do
     case $verb in
         mount) mount_clients "${first#-}"; echo $? >&3 ;;
         run) run_program "$first" "$second"; echo $? >&3 ;;
-        unsynced) head -c 3000000 /dev/urandom >/run/exp/.unsynced; echo $? >&3 ;;
-        synced) [ "$(stat -c %s /run/exp/.unsynced)" = 3000000 ]; echo $? >&3 ;;
+        unsynced) head -c 3000000 /dev/urandom >"/run/exp/.unsynced-$first"; echo $? >&3 ;;
+        synced) [ "$(stat -c %s "/run/exp/.unsynced-$first")" = 3000000 ]; echo $? >&3 ;;
         *) break ;;
     esac
 done

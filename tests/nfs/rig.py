@@ -134,17 +134,19 @@ class PairOfMachines(Machine):
         super().__init__(clients)
         self.server = server
         self._boot_again = boot_again
+        self._cuts = 0
 
     def cut_power(self) -> bool:
         """Kill the server's kernel in the midst of its work and boot another one on the same disk.
 
         Returns whether something that was never synchronised is gone, as it must be: otherwise that was no power cut.
         """
-        if self.server.ask("unsynced", 60) != "0":
+        self._cuts += 1
+        if self.server.ask(f"unsynced {self._cuts}", 60) != "0":
             raise RigError(f"The server cannot write: {self.server.console()}")
         self.server.kill()
         self.server = self._boot_again()
-        return self.server.ask("synced", 60) != "0"
+        return self.server.ask(f"synced {self._cuts}", 60) != "0"
 
 
 @contextmanager
