@@ -109,14 +109,19 @@ def _attributes(status: os.stat_result, node: int) -> bytes:
     )
 
 
-def attributes(status: os.stat_result, node: int) -> bytes:
-    """Attributes that the kernel may not keep."""
-    return _ATTRIBUTES_HEAD.pack(0, 0, 0) + _attributes(status, node)
+def attributes(status: os.stat_result, node: int, seconds: int) -> bytes:
+    """Attributes that the kernel may trust for `seconds`."""
+    return _ATTRIBUTES_HEAD.pack(seconds, 0, 0) + _attributes(status, node)
 
 
 def entry(status: os.stat_result, node: int, seconds: int) -> bytes:
-    """The file behind a name; the kernel may trust in the name for `seconds`, and never in the attributes."""
-    return _ENTRY.pack(node, 0, seconds, 0, 0, 0) + _attributes(status, node)
+    """The file behind a name; the kernel may trust the name and the attributes for `seconds`."""
+    return _ENTRY.pack(node, 0, seconds, seconds, 0, 0) + _attributes(status, node)
+
+
+def no_entry(seconds: int) -> bytes:
+    """That a name does not exist, which the kernel may trust for `seconds`."""
+    return _ENTRY.pack(0, 0, seconds, 0, 0, 0) + bytes(_ATTRIBUTES.size)
 
 
 def opened(handle: int) -> bytes:

@@ -128,9 +128,9 @@ trips per request count, not its times. pypiserver has a tenth of these files.
 _NETWORK = """## A network of one millisecond
 
 The processors of this machine, and in place of NFS a file system (FUSE) that answers each question after {delay:g} ms.
-It asks as an NFS client does: names of folders are remembered for {names} s, attributes never, so that a check of one
-folder is one GETATTR. A page takes two such checks, of its record and of the drop-in folder, and one with
-`--no-drop-in`. Where no names are remembered, each folder of the path is one question more.
+It asks as an NFS client does: folders, and names that do not exist, are remembered for {names} s, and to open a folder
+is one GETATTR all the same. A page takes three: for its record, for the rights and for the drop-in folder; two with
+`--no-drop-in`. Where nothing is remembered, each folder of a path is one question more.
 """
 _MIRROR = """## A mirror
 

@@ -8,11 +8,11 @@ Theory of operation
 The kernel asks this process (FUSE), which asks the real directory and holds the answer back for the latency, as a
 server answers that is so far away; any number of questions are on their way together. Read-only.
 
-The kernel remembers what an NFS client does that has to answer an open: names of directories for NAMES
-seconds (acdirmin), so that a path costs no question for each of its folders; attributes, names of files, and names that
-do not exist, never. An NFS client opens a directory with one question, GETATTR; here that is the fstat that follows
-the opening. So opening, reading directory ends, and closing cost nothing and are not counted, everything else is. With
-NAMES 0 nothing is remembered: each folder of a path costs a LOOKUP.
+The kernel remembers what an NFS client does: directories, their attributes and names that do not exist for NAMES
+seconds (acdirmin), so that a path costs no question for each of its folders; files and their attributes never. To open
+a directory an NFS client asks one question, GETATTR, whatever it remembers (close-to-open); here that is the message
+that opens it. Opening a file, and closing, cost nothing and are not counted. With NAMES 0 nothing is remembered: each
+folder of a path costs a LOOKUP, and each look at attributes a GETATTR.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from collections.abc import Callable
 from benchmarks import fuse
 from benchmarks.fuse import Op, Request
 
-_FREE = frozenset({Op.INIT, Op.OPEN, Op.OPENDIR, Op.RELEASE, Op.RELEASEDIR, Op.FLUSH, Op.STATFS, Op.DESTROY})
+_FREE = frozenset({Op.INIT, Op.OPEN, Op.RELEASE, Op.RELEASEDIR, Op.FLUSH, Op.STATFS, Op.DESTROY})
+_ASKED_AS: dict[int, int] = {Op.OPENDIR: Op.GETATTR}
+"""The question of an NFS client in place of another one."""
 _MS_READ_ONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MNT_DETACH = 2
 
@@ -58,7 +60,7 @@ class Files:
     """Answers requests from a directory. Its nodes are the real inodes' numbers."""
 
     def __init__(self, root: str, names: int) -> None:
-        """`names`: seconds for which the kernel may trust in the name of a directory."""
+        """`names`: seconds for which the kernel may trust a directory, and that a name does not exist."""
         self._paths = {fuse.ROOT: root}
         self._names = names
         self._listings: dict[int, list[tuple[str, int, int]]] = {}
@@ -68,7 +70,7 @@ class Files:
         self._answers: dict[int, Callable[[Request, str], bytes]] = {
             Op.INIT: lambda request, _: fuse.initialized(request.body),
             Op.LOOKUP: self._lookup,
-            Op.GETATTR: lambda request, path: fuse.attributes(os.lstat(path), request.node),
+            Op.GETATTR: self._getattr,
             Op.READLINK: lambda _, path: os.fsencode(os.readlink(path)),
             Op.OPEN: lambda _, path: fuse.opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)),
             Op.READ: self._read,
@@ -96,8 +98,8 @@ class Files:
         else:
             message = fuse.answer(request.unique, body)
         if question:
-            kind = Op(request.op).name if request.op in Op.__members__.values() else f"OP_{request.op}"
-            self.asked[kind] += 1
+            asked = _ASKED_AS.get(request.op, request.op)
+            self.asked[Op(asked).name if asked in Op.__members__.values() else f"OP_{asked}"] += 1
         return message, question
 
     def _body(self, request: Request) -> bytes:
@@ -125,9 +127,21 @@ class Files:
 
     def _lookup(self, request: Request, directory: str) -> bytes:
         path = f"{directory}/{fuse.name(request.body)}"
-        status = os.lstat(path)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            if not self._names:
+                raise
+            return fuse.no_entry(self._names)
         self._paths[status.st_ino] = path
-        return fuse.entry(status, status.st_ino, self._names if stat.S_ISDIR(status.st_mode) else 0)
+        return fuse.entry(status, status.st_ino, self._trust(status))
+
+    def _getattr(self, request: Request, path: str) -> bytes:
+        status = os.lstat(path)
+        return fuse.attributes(status, request.node, self._trust(status))
+
+    def _trust(self, status: os.stat_result) -> int:
+        return self._names if stat.S_ISDIR(status.st_mode) else 0
 
     def _readdir(self, request: Request, path: str) -> bytes:
         number, (offset, size) = fuse.handle(request.body), fuse.part(request.body)

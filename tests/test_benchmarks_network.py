@@ -100,14 +100,15 @@ def test_answers_have_the_sizes_that_the_kernel_checks(directory: Path) -> None:
     assert len(kernel.ask(Op.STATFS)) == 80
 
 
-def test_attributes_are_the_real_ones_and_may_not_be_kept(directory: Path) -> None:
-    """Times to the nanosecond: by them quire knows a directory again."""
+def test_attributes_are_the_real_ones(directory: Path) -> None:
+    """Times to the nanosecond: by them quire knows a directory again. Those of directories alone may be kept."""
     kernel = Kernel(Files(str(directory), _FOREVER))
     os.utime(directory / "folder", ns=(1_500_000_000_123_456_789, 1_600_000_000_987_654_321))
     node, _ = kernel.lookup("folder")
     found = kernel.ask(Op.GETATTR, node)
-    seconds, nanoseconds = struct.unpack_from("<QI", found)
-    assert (seconds, nanoseconds) == (0, 0)
+    assert struct.unpack_from("<QI", found) == (_FOREVER, 0)
+    assert struct.unpack_from("<QI", kernel.ask(Op.GETATTR, kernel.lookup("folder", "file")[0])) == (0, 0)
+    assert struct.unpack_from("<QI", Kernel(Files(str(directory), 0)).ask(Op.GETATTR)) == (0, 0)
     values = struct.unpack_from("<QQQQQQIIIIII", found, 16)
     assert values[0] == (directory / "folder").stat().st_ino
     assert (values[4], values[7]) == (1_600_000_000, 987_654_321)
@@ -121,9 +122,16 @@ def test_names_of_directories_alone_are_trusted(directory: Path) -> None:
     assert Kernel(Files(str(directory), 0)).lookup("folder")[1] == 0
 
 
+def test_a_name_that_does_not_exist_is_trusted(directory: Path) -> None:
+    """An NFS client remembers it as it remembers a directory. Node 0 says that there is none (fuse_entry_out)."""
+    assert Kernel(Files(str(directory), _FOREVER)).lookup("nothing") == (0, _FOREVER)
+    with pytest.raises(FileNotFoundError):
+        Kernel(Files(str(directory), 0)).lookup("nothing")
+
+
 def test_what_changes_is_seen_at_the_next_question(directory: Path) -> None:
     """Nothing is remembered here: a new name is found, a removed directory is stale."""
-    kernel = Kernel(Files(str(directory), _FOREVER))
+    kernel = Kernel(Files(str(directory), 0))
     node, _ = kernel.lookup("folder")
     with pytest.raises(FileNotFoundError):
         kernel.lookup("folder", "new")
@@ -149,15 +157,18 @@ def test_files_are_read_and_directories_listed(directory: Path) -> None:
 
 
 def test_questions_are_counted_and_take_time(directory: Path) -> None:
-    """One for each GETATTR and LOOKUP, also when there is no such name; none for opening, which NFS puts into these."""
+    """One for each GETATTR and LOOKUP, also when there is no such name; one GETATTR for a directory that is opened.
+
+    None for a file: NFS opens it with its attributes.
+    """
     files = Files(str(directory), _FOREVER)
     kernel = Kernel(files)
     kernel.ask(Op.GETATTR)
-    with pytest.raises(FileNotFoundError):
-        kernel.lookup("nothing")
+    kernel.lookup("nothing")
     kernel.ask(Op.OPENDIR)
-    assert kernel.took_time == [True, True, False]
-    assert files.asked == {"GETATTR": 1, "LOOKUP": 1}
+    kernel.ask(Op.OPEN, kernel.lookup("folder", "file")[0])
+    assert kernel.took_time == [True, True, True, True, True, False]
+    assert files.asked == {"GETATTR": 2, "LOOKUP": 3}
     with pytest.raises(OSError, match=os.strerror(errno.ENOSYS)):
         kernel.ask(4711)
     assert files.asked["OP_4711"] == 1
@@ -165,7 +176,9 @@ def test_questions_are_counted_and_take_time(directory: Path) -> None:
 
 
 def test_the_kernel_agrees(directory: Path) -> None:
-    """Mounted in earnest: a directory opened and looked at costs one question, however deep it lies."""
+    """Mounted in earnest: a directory opened and looked at costs one question, however deep it lies, and a name that
+    does not exist costs one for the first time.
+    """
     try:
         with network.away(directory, 0, _FOREVER) as (mounted, counter):
             os.listdir(mounted / "folder")  # the name is remembered from here on
@@ -173,11 +186,16 @@ def test_the_kernel_agrees(directory: Path) -> None:
             descriptor = os.open(mounted / "folder", os.O_RDONLY | os.O_DIRECTORY)
             status = os.fstat(descriptor)
             os.close(descriptor)
+            assert not (mounted / "folder" / "nothing").exists()
             asked = counter.each(1)
+            counter.restart()
+            assert not (mounted / "folder" / "nothing").exists()
+            asked_again = counter.each(1)
             assert (mounted / "folder" / "file").read_bytes() == b"0123456789"
     except Unavailable as error:
         pytest.skip(str(error))
-    assert asked == {"all": 1.0, "GETATTR": 1.0}
+    assert asked == {"all": 2.0, "GETATTR": 1.0, "LOOKUP": 1.0}
+    assert asked_again == {"all": 0.0}
     assert status.st_mtime_ns == (directory / "folder").stat().st_mtime_ns
     assert str(mounted) not in Path("/proc/self/mounts").read_text()
 

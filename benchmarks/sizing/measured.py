@@ -31,8 +31,7 @@ _UPLOADS = 400
 _VALIDATIONS = "quire_validations_total{"
 RATES = (500, 2000)
 _SETTINGS = ("--rights", "settings")
-"""Where there are no grants yet, this file system is asked for each part of a path that is not there; an NFS client
-remembers that."""
+"""The constants and the predictions are of pages that ask nothing about rights; `Place.grants` adds that question."""
 
 
 @dataclass(frozen=True)
